@@ -1,0 +1,1 @@
+"""Faces of the pool: stable-baselines3 and Gymnasium."""

@@ -1,0 +1,1 @@
+"""The pool: workers, shared buffers, and what steps them."""

@@ -1,0 +1,530 @@
+"""How workers run: in this process, one after another, or as processes of their own.
+
+A backend only starts, wakes, awaits and ends workers. What the commands mean is the pool's and the
+worker's business; which rows exist is the layout's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import cloudpickle
+import psutil
+
+from gym_multisim.errors import (
+    ServerError,
+    ServerTimeoutError,
+    SimulatorError,
+    StartupError,
+    WorkerDiedError,
+)
+from gym_multisim.pool.buffers import (
+    Command,
+    Control,
+    Layout,
+    Outcome,
+    StepBuffers,
+    create_memory_file,
+)
+from gym_multisim.pool.channel import Channel, RemoteError, encode
+from gym_multisim.pool.signals import Signal
+from gym_multisim.pool.worker import CommandRunner, Hello, LoopSettings, Setup, make_context
+from gym_multisim.simulator import Simulator, SimulatorSpec
+
+_LOG_TAIL_BYTES = 4096
+_LOG_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Deadlines in seconds.
+
+    Attributes:
+        startup: From the start of a worker until its simulator is ready.
+        step: One step of all arenas of a server.
+        reset: One reset, and what it adds to the deadline of a step that resets arenas.
+        stop: From the request to end until a worker is killed.
+    """
+
+    startup: float = 60.0
+    step: float = 60.0
+    reset: float = 60.0
+    stop: float = 5.0
+
+
+class Backend(Protocol):
+    """What the pool needs of the way its workers run."""
+
+    def open(self, wants_spec: bool) -> list[SimulatorSpec | None]:
+        """Start all workers; return each one's spec if asked for."""
+
+    def attach(self, layout: Layout, reseeds: bool, continuing: bool) -> StepBuffers:
+        """Give every worker its buffers; return the caller's view of them."""
+
+    def post(self, server: int, command: Command, request: Any = None) -> None:
+        """Let a worker begin a command."""
+
+    def wait(self, timeout: float) -> None:
+        """Block until some worker may have finished or died, at most ``timeout`` seconds.
+
+        Raises:
+            WorkerDiedError: A worker has ended.
+        """
+
+    def take_news(self, server: int, deadline: float) -> Any:
+        """Return the news of a worker whose command ended well.
+
+        Raises:
+            SimulatorError: The command raised; carries the worker's traceback.
+        """
+
+    def pid(self, server: int) -> int:
+        """Return the process id of a worker."""
+
+    def memory(self, server: int) -> int:
+        """Return the resident bytes of a worker and its children, or 0."""
+
+    def log_tail(self, server: int) -> str:
+        """Return the last lines of a server's log."""
+
+    def close(self, grace: float) -> None:
+        """Ask all workers to end, wait at most ``grace`` seconds, then kill what is left."""
+
+
+class InlineBackend:
+    """All simulators in the caller's process, stepped one after another as they are posted."""
+
+    def __init__(
+        self, simulator: Callable[[], Simulator], servers: int, arenas: int, settings: LoopSettings
+    ) -> None:
+        self._arenas = arenas
+        self._settings = settings
+        self._make_simulator = simulator
+        self._servers = servers
+        self._simulators: list[Simulator] = []
+        self._contexts = contextlib.ExitStack()
+        self._runners: list[CommandRunner] = []
+        self._buffers: StepBuffers | None = None
+        self._news: dict[int, Any] = {}
+
+    def open(self, wants_spec: bool) -> list[SimulatorSpec | None]:
+        """Construct and open all simulators."""
+        for server in range(self._servers):
+            context = make_context(server, self._arenas, log_fd=2)
+            self._contexts.enter_context(context.resources)
+            try:
+                simulator = self._make_simulator()
+                self._contexts.callback(simulator.close)
+                simulator.open(context)
+            except Exception as error:
+                self._contexts.close()
+                raise _remote(
+                    StartupError, server, "did not start", RemoteError.of(error), ""
+                ) from error
+            self._simulators.append(simulator)
+        return [simulator.spec() if wants_spec else None for simulator in self._simulators]
+
+    def attach(self, layout: Layout, reseeds: bool, continuing: bool) -> StepBuffers:
+        """Make the buffers and the loops on them."""
+        buffers = StepBuffers.on(layout, mmap.mmap(-1, layout.size))
+        setup = Setup(layout, reseeds, continuing, self._settings)
+        self._runners = [
+            CommandRunner(simulator, buffers.server(server), setup)
+            for server, simulator in enumerate(self._simulators)
+        ]
+        self._buffers = buffers
+        return buffers
+
+    def post(self, server: int, command: Command, request: Any = None) -> None:
+        """Run the command at once; an exception waits for `take_news`."""
+        assert self._buffers is not None
+        control = self._buffers.control
+        base = server * int(Control.WIDTH)
+        control[base + Control.SENT] += 1
+        runner = self._runners[server]
+        outcome = Outcome.OK
+        try:
+            if command is Command.STEP:
+                runner.step()
+            elif command is Command.CALL:
+                runner.call(*request)
+            else:
+                runner.reset()
+            self._news[server] = runner.news
+        except Exception as error:
+            outcome = Outcome.ERROR
+            self._news[server] = error
+        control[base + Control.OUTCOME] = outcome
+        control[base + Control.NEWS] = int(self._news[server] is not None)
+        control[base + Control.DONE] = control[base + Control.SENT]
+
+    def wait(self, timeout: float) -> None:
+        """Return at once: everything posted is done."""
+
+    def take_news(self, server: int, deadline: float) -> Any:
+        """Return the news of the last command, or raise its error."""
+        assert self._buffers is not None
+        news = self._news.pop(server, None)
+        if self._buffers.control[server * int(Control.WIDTH) + Control.OUTCOME] == Outcome.ERROR:
+            assert isinstance(news, Exception)
+            raise _remote(SimulatorError, server, "raised", RemoteError.of(news), "") from news
+        return news
+
+    def pid(self, server: int) -> int:
+        """Return the caller's own process id."""
+        return os.getpid()
+
+    def memory(self, server: int) -> int:
+        """Return 0: the simulators share the caller's memory."""
+        return 0
+
+    def log_tail(self, server: int) -> str:
+        """Return nothing: simulators write to the caller's own output."""
+        return ""
+
+    def close(self, grace: float) -> None:
+        """Close all simulators and what they registered."""
+        self._contexts.close()
+
+
+class ProcessBackend:
+    """Each simulator in a fresh interpreter with a process group of its own."""
+
+    def __init__(
+        self,
+        simulator: Callable[[], Simulator],
+        servers: int,
+        arenas: int,
+        settings: LoopSettings,
+        *,
+        startup_timeout: float,
+        log_directory: Path | None = None,
+        inherit_output: bool = False,
+    ) -> None:
+        self._arenas = arenas
+        self._settings = settings
+        self._startup_timeout = startup_timeout
+        self._payload = cloudpickle.dumps(simulator)
+        self._log_directory = log_directory
+        self._inherit_output = inherit_output
+        self._servers = servers
+        self._processes: list[_WorkerProcess] = []
+        self._done = Signal.create()
+        self._memory = create_memory_file()
+        self._block: mmap.mmap | None = None
+        self._control = memoryview(b"")
+        self._poller = _Poller(self._done.read_fd)
+        self._is_closed = False
+
+    def open(self, wants_spec: bool) -> list[SimulatorSpec | None]:
+        """Start all workers together and wait until each has opened its simulator."""
+        deadline = time.monotonic() + self._startup_timeout
+        try:
+            for server in range(self._servers):
+                process = _WorkerProcess(
+                    server, self._done, self._memory, self._log_directory, self._inherit_output
+                )
+                self._processes.append(process)
+                self._poller.add(server, process)
+                process.channel.send(
+                    encode(
+                        Hello(
+                            server=server,
+                            arenas=self._arenas,
+                            python_path=[path or os.getcwd() for path in sys.path],
+                            directory=os.getcwd(),
+                            simulator=self._payload,
+                            wants_spec=wants_spec,
+                        )
+                    ),
+                    deadline,
+                )
+            return self._gather(deadline)
+        except BaseException:
+            self.close(0.0)
+            raise
+
+    def attach(self, layout: Layout, reseeds: bool, continuing: bool) -> StepBuffers:
+        """Size the shared block, send its layout to all workers, wait until they are ready."""
+        deadline = time.monotonic() + self._startup_timeout
+        os.ftruncate(self._memory, layout.size)
+        self._block = mmap.mmap(self._memory, layout.size)
+        buffers = StepBuffers.on(layout, self._block)
+        self._control = buffers.control
+        message = encode(Setup(layout, reseeds, continuing, self._settings))
+        try:
+            for process in self._processes:
+                process.channel.send(message, deadline)
+            self._gather(deadline)
+        except BaseException:
+            self.close(0.0)
+            raise
+        return buffers
+
+    def _gather(self, deadline: float) -> list[Any]:
+        """Receive one message from every worker, whichever comes first."""
+        answers: dict[int, Any] = {}
+        waiting = {process.channel_fd: process for process in self._processes}
+        poller = select.poll()
+        for fd in waiting:
+            poller.register(fd, select.POLLIN)
+        while waiting:
+            left = deadline - time.monotonic()
+            ready = poller.poll(max(left, 0.0) * 1000)
+            if not ready:
+                late = next(iter(waiting.values()))
+                raise StartupError(
+                    late.server,
+                    f"was not ready within startup_timeout = {self._startup_timeout:g} s. If it "
+                    "needs longer, raise startup_timeout.",
+                    log_tail=late.log_tail(),
+                )
+            for fd, _ in ready:
+                process = waiting.pop(fd)
+                poller.unregister(fd)
+                answers[process.server] = self._startup_answer(process, deadline)
+        return [answers[server] for server in range(self._servers)]
+
+    def _startup_answer(self, process: _WorkerProcess, deadline: float) -> Any:
+        try:
+            answer = process.channel.receive(deadline)
+        except (EOFError, ConnectionError):
+            raise StartupError(
+                process.server,
+                f"did not start: its worker {process.describe_end()}.",
+                log_tail=process.log_tail(),
+            ) from None
+        if isinstance(answer, RemoteError):
+            original = answer.original()
+            raise _remote(
+                StartupError, process.server, "did not start", answer, process.log_tail()
+            ) from original
+        return answer
+
+    def post(self, server: int, command: Command, request: Any = None) -> None:
+        """Write the command and a new generation, and wake the worker."""
+        process = self._processes[server]
+        if request is not None:
+            process.channel.send(encode(request), time.monotonic() + self._startup_timeout)
+        control = self._control
+        base = server * _WIDTH
+        control[base + _COMMAND] = command
+        control[base + _SENT] += 1
+        process.go.set()
+
+    def wait(self, timeout: float) -> None:
+        """Wait for the common signal; see `Backend.wait`."""
+        for server in self._poller.poll(timeout):
+            process = self._processes[server]
+            raise WorkerDiedError(
+                server,
+                f"is gone: its worker {process.describe_end()}.",
+                log_tail=process.log_tail(),
+            )
+
+    def take_news(self, server: int, deadline: float) -> Any:
+        """Receive the news that the control words announce; see `Backend.take_news`."""
+        base = server * _WIDTH
+        if not self._control[base + Control.NEWS]:
+            return None
+        process = self._processes[server]
+        try:
+            news = process.channel.receive(deadline)
+        except TimeoutError:
+            raise ServerTimeoutError(
+                server, "did not send its news in time.", log_tail=process.log_tail()
+            ) from None
+        except (EOFError, ConnectionError):
+            raise WorkerDiedError(
+                server,
+                f"is gone: its worker {process.describe_end()}.",
+                log_tail=process.log_tail(),
+            ) from None
+        if self._control[base + Control.OUTCOME] == Outcome.ERROR:
+            original = news.original()
+            raise _remote(SimulatorError, server, "raised", news, process.log_tail()) from original
+        return news
+
+    def pid(self, server: int) -> int:
+        """Return the process id of a worker."""
+        return self._processes[server].popen.pid
+
+    def memory(self, server: int) -> int:
+        """Return the resident bytes of a worker and its children, or 0."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.pid(server))
+            family = [process, *process.children(recursive=True)]
+            return sum(int(member.memory_info().rss) for member in family)
+        return 0
+
+    def log_tail(self, server: int) -> str:
+        """Return the last lines of a server's log."""
+        return self._processes[server].log_tail()
+
+    def close(self, grace: float) -> None:
+        """Ask, wait, kill, reap; see `Backend.close`."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if grace > 0 and self._control:
+            for process in self._processes:
+                self._control[process.server * _WIDTH + _COMMAND] = Command.STOP
+                process.go.set()
+            deadline = time.monotonic() + grace
+            for process in self._processes:
+                process.wait_end(deadline)
+        for process in self._processes:
+            process.kill()
+        self._poller.close()
+        self._done.close()
+        os.close(self._memory)
+
+
+_WIDTH, _COMMAND, _SENT = int(Control.WIDTH), int(Control.COMMAND), int(Control.SENT)
+
+
+class _WorkerProcess:
+    """A worker as its parent sees it: a process group, a channel, signals and a log."""
+
+    def __init__(
+        self,
+        server: int,
+        done: Signal,
+        memory: int,
+        log_directory: Path | None,
+        inherit_output: bool,
+    ) -> None:
+        self.server = server
+        self.go = Signal.create()
+        ours, theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        self.channel_fd = ours.fileno()
+        lifeline, self._lifeline = os.pipe()
+        self._log = _open_log(server, log_directory)
+        signals = (self.go.read_fd, self.go.write_fd, done.read_fd, done.write_fd)
+        fds = (theirs.fileno(), memory, lifeline)
+        # `-X` marks the interpreter as a worker, so that importing the package skips what only
+        # callers need; unlike an environment variable, the worker's own children do not inherit it.
+        command = [sys.executable, "-X", "gym_multisim_worker", "-m", "gym_multisim.pool.worker"]
+        output = None if inherit_output else self._log
+        self.popen = subprocess.Popen(
+            [*command, *map(str, (*fds, *signals))],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds={*fds, *signals},
+            start_new_session=True,
+            env=_worker_environment(),
+        )
+        theirs.close()
+        os.close(lifeline)
+        self.exit_fd = os.pidfd_open(self.popen.pid) if hasattr(os, "pidfd_open") else -1
+
+    def wait_end(self, deadline: float) -> bool:
+        """Wait until the process ends; return whether it did before the deadline."""
+        try:
+            self.popen.wait(max(deadline - time.monotonic(), 0.001))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def describe_end(self) -> str:
+        """Say how the process ended, for an error message."""
+        self.wait_end(time.monotonic() + 1.0)
+        code = self.popen.returncode
+        if code is None:
+            return "closed its channel but still runs"
+        if code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = f"signal {-code}"
+            hint = " (often the kernel's answer to memory running out)" if code == -9 else ""
+            return f"was killed by {name}{hint}"
+        return f"ended by itself with exit code {code}"
+
+    def kill(self) -> None:
+        """Kill the whole group, reap the worker and close what belongs to it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        self.channel.close()
+        self.go.close()
+        for fd in (self._lifeline, self.exit_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._log.close()
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log."""
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(size - _LOG_TAIL_BYTES, 0)
+        text = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, start).decode(errors="replace")
+        return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+
+class _Poller:
+    """One wait over the common signal and the ends of all workers."""
+
+    def __init__(self, done_fd: int) -> None:
+        self._done_fd = done_fd
+        self._poll = select.epoll() if hasattr(select, "epoll") else select.poll()
+        self._in_seconds = hasattr(select, "epoll")
+        self._poll.register(done_fd, select.POLLIN)
+        self._server_of: dict[int, int] = {}
+
+    def add(self, server: int, process: _WorkerProcess) -> None:
+        # Without pidfds, the worker's end shows as the hang-up of its channel.
+        fd = process.exit_fd if process.exit_fd >= 0 else process.channel_fd
+        self._server_of[fd] = server
+        self._poll.register(fd, select.POLLIN if process.exit_fd >= 0 else select.POLLHUP)
+
+    def poll(self, timeout: float) -> Iterable[int]:
+        """Wait; clear the common signal; return the servers whose workers have ended."""
+        events = self._poll.poll(timeout if self._in_seconds else timeout * 1000)
+        ended = []
+        for fd, _ in events:
+            if fd == self._done_fd:
+                os.read(fd, 8)
+            else:
+                ended.append(self._server_of[fd])
+        return ended
+
+    def close(self) -> None:
+        if self._in_seconds:
+            self._poll.close()  # type: ignore[union-attr]  # an epoll object
+
+
+def _worker_environment() -> dict[str, str]:
+    """One thread per worker unless the user says otherwise: the workers are the parallelism."""
+    environment = dict(os.environ)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment.setdefault(name, "1")
+    return environment
+
+
+def _open_log(server: int, directory: Path | None) -> IO[bytes]:
+    if directory is None:
+        return tempfile.TemporaryFile(buffering=0, prefix="gym-multisim-")  # has no name to leak
+    directory.mkdir(parents=True, exist_ok=True)
+    return (directory / f"server-{server}.log").open("w+b", buffering=0)
+
+
+def _remote(
+    kind: type[ServerError], server: int, what: str, error: RemoteError, log_tail: str
+) -> ServerError:
+    """Return the error that the caller sees for one that happened in a worker."""
+    return kind(server, f"{what}: {error.summary}", worker_traceback=error.text, log_tail=log_tail)

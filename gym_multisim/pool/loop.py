@@ -1,0 +1,328 @@
+"""What happens around a simulator at each command: resets, episode ends, statistics.
+
+`ArenaLoop` knows nothing of processes: a worker and the inline backend run the same one, which is
+why they give the same rows. It keeps the rules on rows:
+
+* A row that ends reports ``terminated`` or ``truncated`` once, with its last observation in
+  ``final_observation`` and its episode's statistics, and is ABSENT from then on.
+* An arena is over when no row of it is present. Autoreset then acts on the whole arena.
+* A row that had ended before its arena was over, and a row that is born in mid-episode, carries a
+  done without statistics at that boundary, so that no advantage estimate runs across it.
+* Rows that are not ACTIVE have a mask that allows the idle action alone.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_multisim import seeding
+from gym_multisim.errors import ContractError
+from gym_multisim.pool.buffers import Control, GroupArrays, ServerBuffers
+from gym_multisim.pool.trees import tree_leaves, tree_map
+from gym_multisim.simulator import NO_SEED, Simulator, SimulatorSpec, Status
+
+_ABSENT = np.int8(Status.ABSENT)
+_ACTIVE = np.int8(Status.ACTIVE)
+
+
+class Autoreset(enum.Enum):
+    """When an arena that is over begins anew; the names and meanings are Gymnasium's."""
+
+    NEXT_STEP = "next_step"
+    """The next step resets it instead of acting."""
+    SAME_STEP = "same_step"
+    """At once: the observation is the new episode's, the last one is in ``final_observation``."""
+    DISABLED = "disabled"
+    """When the caller resets it."""
+
+
+class ArenaLoop:
+    """Runs one simulator's arenas on one server's buffers.
+
+    Args:
+        simulator: An opened simulator.
+        reseeds: `SimulatorSpec.reseeds`.
+        continuing: `SimulatorSpec.continuing`.
+        buffers: This server's part of the step buffers.
+        autoreset: When arenas that are over begin anew.
+        decision_interval: How many simulator steps one action is held for.
+        check_rows: Whether each step checks that float observations and rewards are finite and
+            that every mask allows something.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        *,
+        reseeds: bool,
+        continuing: bool,
+        buffers: ServerBuffers,
+        autoreset: Autoreset,
+        decision_interval: int = 1,
+        check_rows: bool = False,
+    ) -> None:
+        self.simulator = simulator
+        self.buffers = buffers
+        self.rows = {n: g.as_rows(buffers.arenas) for n, g in buffers.groups.items()}
+        self._groups = [_GroupLoop(group, buffers.arenas) for group in buffers.groups.values()]
+        self._reseeds = reseeds
+        self._continuing = continuing
+        self._autoreset = autoreset
+        self._decision_interval = decision_interval
+        self._check_rows = check_rows
+        self._all_arenas = np.arange(buffers.arenas)
+        self._running = np.zeros(buffers.arenas, dtype=np.bool_)
+        self._running_arenas = self._all_arenas[:0]
+        self._over = self._all_arenas[:0]  # NEXT_STEP: arenas that the next step resets
+
+    def reset(self) -> None:
+        """Reset the arenas that the caller marked, with the seeds it wrote."""
+        arenas = np.flatnonzero(self.buffers.reset_mask)
+        for group in self._groups:
+            group.begin_step()
+        self._over = np.setdiff1d(self._over, arenas)
+        self._reset_arenas(arenas, self.buffers.reset_seed[arenas])
+        self._finish_step()
+
+    def step(self) -> None:
+        """Advance every arena by one decision."""
+        for group in self._groups:
+            group.begin_step()
+        over, arenas = self._over, self._running_arenas
+        if len(arenas):
+            if self._decision_interval == 1:
+                self.simulator.step(arenas, self.rows)
+            else:
+                self._repeat_step(arenas)
+            if self.buffers.control[Control.BONUS]:
+                for group in self._groups:
+                    group.arrays.reward += group.arrays.bonus
+            self._end_episodes()
+        if len(over):  # NEXT_STEP: these ended one step ago, before what `_end_episodes` found now
+            self._over = np.setdiff1d(self._over, over)
+            self._reset_arenas(over, self._next_seeds(over))
+        self._finish_step()
+
+    def _repeat_step(self, arenas: NDArray[np.intp]) -> None:
+        """Hold each action for several simulator steps; an arena stops at the first ending."""
+        for group in self._groups:
+            group.held_reward[:] = 0.0
+        for _ in range(self._decision_interval):
+            self.simulator.step(arenas, self.rows)
+            ended = np.zeros(self.buffers.arenas, dtype=np.bool_)
+            for group in self._groups:
+                group.held_reward += group.arrays.reward
+                group.arrays.reward[:] = 0.0
+                ended |= group.by_arena(group.arrays.terminated | group.arrays.truncated)
+            arenas = arenas[~ended[arenas]]
+            if not len(arenas):
+                break
+        for group in self._groups:
+            group.arrays.reward[:] = group.held_reward
+
+    def _end_episodes(self) -> None:
+        ended = 0
+        for group in self._groups:
+            ended += group.end_episodes()
+        if not ended:
+            return
+        self.buffers.control[Control.EPISODES] += ended
+        if self._continuing:
+            return
+        present = np.zeros(self.buffers.arenas, dtype=np.bool_)
+        for group in self._groups:
+            present |= group.by_arena(group.arrays.status != _ABSENT)
+        over = np.flatnonzero(self._running & ~present)
+        if not len(over):
+            return
+        for group in self._groups:
+            group.mark_boundary(over)
+        self._set_running(over, False)
+        if self._autoreset is Autoreset.SAME_STEP:
+            self._reset_arenas(over, self._next_seeds(over))
+        elif self._autoreset is Autoreset.NEXT_STEP:
+            self._over = over
+
+    def _next_seeds(self, arenas: NDArray[np.intp]) -> NDArray[np.uint64]:
+        if not self._reseeds:
+            return np.full(len(arenas), NO_SEED)
+        return seeding.episode_seeds(self.buffers.arena_key[arenas], self.buffers.episode[arenas])
+
+    def _reset_arenas(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
+        self.buffers.control[Control.RESETTING] = 1
+        for group in self._groups:
+            group.begin_episodes(arenas)
+        self.simulator.reset(arenas, seeds, self.rows)
+        self.buffers.episode[arenas] += 1
+        self._set_running(arenas, True)
+        self.buffers.control[Control.RESETTING] = 0
+
+    def _set_running(self, arenas: NDArray[np.intp], running: bool) -> None:
+        self._running[arenas] = running
+        all_run = bool(self._running.all())
+        self._running_arenas = self._all_arenas if all_run else np.flatnonzero(self._running)
+
+    def _finish_step(self) -> None:
+        for group in self._groups:
+            group.finish_step()
+            if self._check_rows:
+                group.check()
+
+
+class _GroupLoop:
+    """The rows of one agent group in one server, as the loop keeps them."""
+
+    def __init__(self, arrays: GroupArrays, arenas: int) -> None:
+        self.arrays = arrays
+        self.held_reward = np.zeros_like(arrays.reward)
+        self._shape = (arenas, len(arrays.layout.agents))
+        self._done = np.zeros_like(arrays.terminated)
+        self._return = np.zeros_like(arrays.reward)
+        self._length = np.zeros_like(arrays.episode_length)
+        self._began = np.full_like(arrays.reward, time.perf_counter())
+        self._identity = arrays.identity.copy()
+        self._was_present = np.zeros_like(arrays.terminated)
+        self._all_active = False
+        self._has_endings = False
+
+    def begin_step(self) -> None:
+        arrays = self.arrays
+        arrays.reward.fill(0.0)
+        if self._has_endings:
+            arrays.terminated.fill(False)
+            arrays.truncated.fill(False)
+            arrays.episode_ended.fill(False)
+            self._has_endings = False
+        if not self._all_active:
+            np.not_equal(arrays.status, _ABSENT, out=self._was_present)
+
+    def begin_episodes(self, arenas: NDArray[np.intp]) -> None:
+        rows = self._rows_of(arenas)
+        self.arrays.status[rows] = _ACTIVE
+        self.arrays.metrics[rows] = 0.0
+        self._restart(rows)
+        self._was_present[rows] = True  # the arena's own reset is no birth
+        self._all_active = False  # look again at the end of this step
+
+    def end_episodes(self) -> int:
+        """Account for this step's rewards and endings; return how many episodes ended."""
+        arrays = self.arrays
+        if not self._all_active:
+            self._settle_absent_rows()
+        self._return += arrays.reward
+        self._length += 1 if self._all_active else arrays.status != _ABSENT
+        np.logical_or(arrays.terminated, arrays.truncated, out=self._done)
+        if not self._done.any():
+            return 0
+        self._has_endings = True
+        ended = np.flatnonzero(
+            self._done & self._was_present if not self._all_active else self._done
+        )
+        replaced = (arrays.identity[ended] != self._identity[ended]) & (
+            arrays.status[ended] != _ABSENT
+        )
+        gone = ended[~replaced]
+        tree_map(
+            lambda final, last: final.__setitem__(gone, last[gone]),
+            arrays.final_observation,
+            arrays.observation,
+        )
+        arrays.status[gone] = _ABSENT
+        arrays.episode_ended[ended] = True
+        arrays.episode_return[ended] = self._return[ended]
+        arrays.episode_length[ended] = self._length[ended]
+        arrays.episode_seconds[ended] = time.perf_counter() - self._began[ended]
+        arrays.episode_metrics[ended] = arrays.metrics[ended]
+        self._restart(ended)
+        self._all_active = False
+        return len(ended)
+
+    def _settle_absent_rows(self) -> None:
+        """Ignore what was written to rows that stay ABSENT, and mark those that were born."""
+        arrays = self.arrays
+        away = ~self._was_present
+        if not away.any():
+            return
+        born = np.flatnonzero(away & (arrays.status != _ABSENT))
+        away_still = np.flatnonzero(away & (arrays.status == _ABSENT))
+        arrays.reward[away_still] = 0.0
+        for flags in (arrays.terminated, arrays.truncated):
+            flags[away] = False
+        if len(born):
+            self._mark(born)
+            self._restart(born)
+
+    def mark_boundary(self, arenas: NDArray[np.intp]) -> None:
+        """Give the rows that ended earlier than their arena a done without statistics."""
+        rows = self._rows_of(arenas)
+        self._mark(rows[~(self.arrays.terminated[rows] | self.arrays.truncated[rows])])
+
+    def _mark(self, rows: NDArray[np.intp]) -> None:
+        arrays = self.arrays
+        arrays.terminated[rows] = True
+        tree_map(
+            lambda final, last: final.__setitem__(rows, last[rows]),
+            arrays.final_observation,
+            arrays.observation,
+        )
+        self._has_endings = True
+
+    def _restart(self, rows: NDArray[np.intp]) -> None:
+        self._return[rows] = 0.0
+        self._length[rows] = 0
+        self._began[rows] = time.perf_counter()
+        self._identity[rows] = self.arrays.identity[rows]
+
+    def finish_step(self) -> None:
+        arrays = self.arrays
+        idle = arrays.status != _ACTIVE
+        self._all_active = not idle.any()
+        if self._all_active:
+            self._was_present.fill(True)
+        elif arrays.action_mask is not None:
+            arrays.action_mask[idle] = arrays.layout.idle_mask
+
+    def check(self) -> None:
+        """Raise `ContractError` if a present row holds what no policy can use."""
+        arrays = self.arrays
+        present = arrays.status != _ABSENT
+        leaves = zip(
+            tree_leaves(arrays.layout.observation), tree_leaves(arrays.observation), strict=True
+        )
+        named = [(f"observation {leaf.path}".rstrip(), array) for leaf, array in leaves]
+        for name, array in [*named, ("reward", arrays.reward)]:
+            if array.dtype.kind == "f" and not np.isfinite(array[present]).all():
+                infinite = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+                self._fail(np.asarray(present & infinite), name, "finite numbers", array)
+        if arrays.action_mask is not None:
+            some = arrays.action_mask.any(axis=1)
+            if not some.all():
+                self._fail(~some, "action mask", "at least one legal action", arrays.action_mask)
+
+    def _fail(self, bad: NDArray[np.bool_], name: str, expected: str, array: NDArray[Any]) -> None:
+        row = int(np.flatnonzero(bad)[0])
+        arena, agent = divmod(row, self._shape[1])
+        raise ContractError(
+            f"The {name} of agent {self.arrays.layout.agents[agent]!r} (group "
+            f"{self.arrays.layout.name!r}) in arena {arena} of this server breaks the contract: "
+            f"expected {expected}, found {np.array2string(array[row], threshold=12)}. Look at what "
+            "the simulator writes there in step() and reset()."
+        )
+
+    def by_arena(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return for each arena whether any of its rows of this group is True."""
+        return np.asarray(rows.reshape(self._shape).any(axis=1))
+
+    def _rows_of(self, arenas: NDArray[np.intp]) -> NDArray[np.intp]:
+        agents = self._shape[1]
+        return (arenas[:, None] * agents + np.arange(agents)).ravel()
+
+
+def loop_settings(spec: SimulatorSpec) -> dict[str, bool]:
+    """Return the parts of a specification that the loop needs."""
+    return {"reseeds": spec.reseeds, "continuing": spec.continuing}

@@ -1,0 +1,216 @@
+"""The worker process: ``python -m gym_multisim.pool.worker``, one simulator server.
+
+It imports NumPy, this package's small core and its one simulator. It talks through three things:
+the shared buffers (rows and control words), two signals (go, done), and a channel for what is not
+rows. In the order of its life:
+
+    hello   → construct the simulator, open its server (and answer with the spec if asked)
+    layout  → map the shared block, answer "ready"
+    go …    → command from the control words, work, DONE written last, signal
+    STOP    → close the simulator, unwind its resources, end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import mmap
+import os
+import pickle
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gym_multisim.pool.buffers import Command, Control, Layout, Outcome, ServerBuffers, StepBuffers
+from gym_multisim.pool.channel import Channel, RemoteError, encode
+from gym_multisim.pool.loop import ArenaLoop, Autoreset
+from gym_multisim.pool.metrics import latency_bucket
+from gym_multisim.pool.signals import Signal, die_with_parent
+from gym_multisim.servers.ports import lease_port
+from gym_multisim.simulator import ServerContext, Simulator
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a pool wants every worker to run its arenas."""
+
+    autoreset: Autoreset
+    decision_interval: int
+    check_rows: bool
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker must know before there are buffers."""
+
+    server: int
+    arenas: int
+    python_path: list[str]
+    directory: str
+    simulator: bytes
+    """A pickled callable without arguments that returns the `Simulator`."""
+    wants_spec: bool
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker must know to run."""
+
+    layout: Layout
+    reseeds: bool
+    continuing: bool
+    settings: LoopSettings
+
+
+def make_context(server: int, arenas: int, log_fd: int) -> ServerContext:
+    """Return the context of one server; whatever it hands out is undone with its resources."""
+    resources = ExitStack()
+
+    def run_directory() -> Path:
+        path = tempfile.mkdtemp(prefix=f"gym-multisim-{server}-")
+        resources.callback(shutil.rmtree, path, ignore_errors=True)
+        return Path(path)
+
+    return ServerContext(
+        server=server,
+        arenas=arenas,
+        first_arena=server * arenas,
+        log_fd=log_fd,
+        lease_port=lambda port=None: lease_port(resources, port),
+        run_directory=run_directory,
+        resources=resources,
+    )
+
+
+class CommandRunner:
+    """Runs commands on a simulator's arenas; shared by workers and the inline backend.
+
+    Attributes:
+        news: What the last command has to tell besides rows, or None.
+    """
+
+    def __init__(self, simulator: Simulator, buffers: ServerBuffers, setup: Setup) -> None:
+        self._simulator = simulator
+        self._control = buffers.control
+        self._latency = buffers.latency
+        self._loop = ArenaLoop(
+            simulator,
+            reseeds=setup.reseeds,
+            continuing=setup.continuing,
+            buffers=buffers,
+            autoreset=setup.settings.autoreset,
+            decision_interval=setup.settings.decision_interval,
+            check_rows=setup.settings.check_rows,
+        )
+        self.news: Any = None
+
+    def step(self) -> None:
+        """Advance all arenas by one decision."""
+        began = time.perf_counter_ns()
+        self._loop.step()
+        self.news = self._simulator.take_infos()
+        taken = time.perf_counter_ns() - began
+        self._latency[latency_bucket(taken)] += 1
+        control = self._control
+        control[Control.STEPS] += 1
+        control[Control.BUSY_NS] += taken
+
+    def reset(self) -> None:
+        """Reset the arenas that the caller marked."""
+        began = time.perf_counter_ns()
+        self._loop.reset()
+        self.news = self._simulator.take_infos()
+        self._control[Control.BUSY_NS] += time.perf_counter_ns() - began
+
+    def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Call a method of the simulator; its answer is the news."""
+        self.news = getattr(self._simulator, method)(*args, **kwargs)
+
+
+class Worker:
+    """One worker's life after its descriptors are known."""
+
+    def __init__(self, channel: Channel, memory: int, go: Signal, done: Signal) -> None:
+        self._channel = channel
+        self._memory = memory
+        self._go = go
+        self._done = done
+
+    def run(self) -> None:
+        """Set up, serve commands until STOP, and clean up."""
+        hello: Hello = self._channel.receive()
+        sys.path[:] = hello.python_path
+        with contextlib.suppress(OSError):
+            os.chdir(hello.directory)
+        context = make_context(hello.server, hello.arenas, log_fd=1)
+        with context.resources, contextlib.ExitStack() as closing:
+            try:
+                make_simulator: Callable[[], Simulator] = pickle.loads(hello.simulator)
+                simulator = make_simulator()
+                closing.callback(simulator.close)  # before the resources, also if open() fails
+                simulator.open(context)
+                self._channel.send(encode(simulator.spec() if hello.wants_spec else None))
+                setup: Setup = self._channel.receive()
+                block = mmap.mmap(self._memory, setup.layout.size)
+                buffers = StepBuffers.on(setup.layout, block).server(hello.server)
+                runner = CommandRunner(simulator, buffers, setup)
+            except Exception as error:
+                self._channel.send(encode(RemoteError.of(error)))
+                return
+            self._channel.send(encode("ready"))
+            gc.collect()
+            gc.freeze()  # what exists now lives as long as the worker: never scan it again
+            self._serve(runner, buffers.control)
+
+    def _serve(self, runner: CommandRunner, control: memoryview) -> None:
+        go, done = self._go, self._done
+        step, call, stop = int(Command.STEP), int(Command.CALL), int(Command.STOP)
+        sent, finished, command_word = int(Control.SENT), int(Control.DONE), int(Control.COMMAND)
+        idle_since = time.perf_counter_ns()
+        while True:
+            go.wait()
+            control[Control.WAIT_NS] += time.perf_counter_ns() - idle_since
+            command = control[command_word]
+            generation = control[sent]
+            if command == stop:
+                return
+            message = b""
+            try:
+                if command == step:
+                    runner.step()
+                elif command == call:
+                    runner.call(*self._channel.receive())
+                else:
+                    runner.reset()
+                if runner.news is not None:
+                    message = encode(runner.news)
+                control[Control.OUTCOME] = Outcome.OK
+            except Exception as error:
+                message = encode(RemoteError.of(error))
+                control[Control.OUTCOME] = Outcome.ERROR
+            control[Control.NEWS] = len(message)
+            control[finished] = generation
+            idle_since = time.perf_counter_ns()
+            done.set()
+            if message:
+                self._channel.send(message)  # after the signal: the caller reads while we write
+
+
+def main() -> None:
+    """Run a worker on the descriptors that the command line names."""
+    sock, memory, lifeline, *signals = (int(word) for word in sys.argv[1:])
+    die_with_parent(lifeline)
+    go = Signal(signals[0], signals[1])
+    done = Signal(signals[2], signals[3])
+    Worker(Channel(socket.socket(fileno=sock)), memory, go, done).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Start, reach and stop external programs: processes, ports, logs."""

@@ -1,0 +1,1 @@
+"""The simulators that come with the package, and the registry of all known ones."""

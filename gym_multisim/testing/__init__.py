@@ -1,0 +1,1 @@
+"""Fakes and contract checks, for people who write simulators."""
