@@ -7,6 +7,7 @@ a worker process imports NumPy and its simulator alone.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,27 @@ _PUBLIC = {
 
 __all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
+
+
+def _register_ids() -> None:
+    """Register ``multisim/…`` ids for ``gymnasium.make`` and ``gymnasium.make_vec``."""
+    from gymnasium.envs.registration import register, registry
+
+    from gym_multisim.registry import entries
+
+    for entry in entries():
+        env_id = f"multisim/{entry.env_id}"
+        if entry.env_id and env_id not in registry:
+            register(
+                env_id,
+                entry_point="gym_multisim.envs.gymnasium:make_env",
+                vector_entry_point="gym_multisim.envs.gymnasium:make_vector_env",
+                kwargs={"simulator": entry.name},
+            )
+
+
+if "gym_multisim_worker" not in sys._xoptions:  # a worker needs no ids, and so no Gymnasium
+    _register_ids()
 
 
 def __getattr__(name: str) -> Any:

@@ -314,7 +314,7 @@ def test_sample_rejects_a_mask_of_another_width() -> None:
 # joint
 
 
-@pytest.mark.parametrize("sizes", [(1,), (6,), (5, 4), (1, 3), (3, 1), (3, 4, 2), (2, 1, 3, 2)])
+@pytest.mark.parametrize("sizes", [(1,), (6,), (5, 4), (1, 3), (3, 1), (3, 4, 2), (2, 2, 3, 2)])
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("kind", ["nothing", "static", "per row"])
 def test_joint_equals_a_plain_loop_over_all_combinations(

@@ -145,6 +145,7 @@ def test_master_seeds_are_taken_modulo_64_bits() -> None:
     np.testing.assert_array_equal(keys, seeding.arena_keys(2**64 - 1, arenas))
     np.testing.assert_array_equal(keys, seeding.arena_keys(2**65 - 1, arenas))
     assert (keys != seeding.arena_keys(1, arenas)).all()
+    assert (keys != seeding.arena_keys(2**63 - 1, arenas)).all()
 
 
 def test_no_episode_has_the_value_that_means_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:

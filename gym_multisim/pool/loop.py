@@ -24,7 +24,7 @@ from gym_multisim import seeding
 from gym_multisim.errors import ContractError
 from gym_multisim.pool.buffers import Control, GroupArrays, ServerBuffers
 from gym_multisim.pool.trees import tree_leaves, tree_map
-from gym_multisim.simulator import NO_SEED, Simulator, SimulatorSpec, Status
+from gym_multisim.simulator import NO_SEED, Simulator, Status
 
 _ABSENT = np.int8(Status.ABSENT)
 _ACTIVE = np.int8(Status.ACTIVE)
@@ -142,10 +142,11 @@ class ArenaLoop:
             return
         for group in self._groups:
             group.mark_boundary(over)
-        self._set_running(over, False)
         if self._autoreset is Autoreset.SAME_STEP:
             self._reset_arenas(over, self._next_seeds(over))
-        elif self._autoreset is Autoreset.NEXT_STEP:
+            return
+        self._set_running(over, False)
+        if self._autoreset is Autoreset.NEXT_STEP:
             self._over = over
 
     def _next_seeds(self, arenas: NDArray[np.intp]) -> NDArray[np.uint64]:
@@ -159,7 +160,8 @@ class ArenaLoop:
             group.begin_episodes(arenas)
         self.simulator.reset(arenas, seeds, self.rows)
         self.buffers.episode[arenas] += 1
-        self._set_running(arenas, True)
+        if len(self._running_arenas) < self.buffers.arenas:
+            self._set_running(arenas, True)
         self.buffers.control[Control.RESETTING] = 0
 
     def _set_running(self, arenas: NDArray[np.intp], running: bool) -> None:
@@ -204,7 +206,8 @@ class _GroupLoop:
     def begin_episodes(self, arenas: NDArray[np.intp]) -> None:
         rows = self._rows_of(arenas)
         self.arrays.status[rows] = _ACTIVE
-        self.arrays.metrics[rows] = 0.0
+        if self.arrays.layout.metrics:
+            self.arrays.metrics[rows] = 0.0
         self._restart(rows)
         self._was_present[rows] = True  # the arena's own reset is no birth
         self._all_active = False  # look again at the end of this step
@@ -223,24 +226,28 @@ class _GroupLoop:
         ended = np.flatnonzero(
             self._done & self._was_present if not self._all_active else self._done
         )
-        replaced = (arrays.identity[ended] != self._identity[ended]) & (
-            arrays.status[ended] != _ABSENT
-        )
-        gone = ended[~replaced]
-        tree_map(
-            lambda final, last: final.__setitem__(gone, last[gone]),
-            arrays.final_observation,
-            arrays.observation,
-        )
-        arrays.status[gone] = _ABSENT
         arrays.episode_ended[ended] = True
         arrays.episode_return[ended] = self._return[ended]
         arrays.episode_length[ended] = self._length[ended]
         arrays.episode_seconds[ended] = time.perf_counter() - self._began[ended]
-        arrays.episode_metrics[ended] = arrays.metrics[ended]
-        self._restart(ended)
+        if arrays.layout.metrics:
+            arrays.episode_metrics[ended] = arrays.metrics[ended]
+        gone = ended
+        changed = arrays.identity[ended] != self._identity[ended]
+        if changed.any():  # rows that live on under a new identity, if they are present
+            changed &= arrays.status[ended] != _ABSENT
+            self._restart(ended[changed])
+            gone = ended[~changed]
+        self._keep_final_observation(gone)
+        arrays.status[gone] = _ABSENT
         self._all_active = False
         return len(ended)
+
+    def _keep_final_observation(self, rows: NDArray[np.intp]) -> None:
+        def keep(final: NDArray[Any], last: NDArray[Any]) -> None:
+            final[rows] = last[rows]
+
+        tree_map(keep, self.arrays.final_observation, self.arrays.observation)
 
     def _settle_absent_rows(self) -> None:
         """Ignore what was written to rows that stay ABSENT, and mark those that were born."""
@@ -260,16 +267,13 @@ class _GroupLoop:
     def mark_boundary(self, arenas: NDArray[np.intp]) -> None:
         """Give the rows that ended earlier than their arena a done without statistics."""
         rows = self._rows_of(arenas)
-        self._mark(rows[~(self.arrays.terminated[rows] | self.arrays.truncated[rows])])
+        earlier = rows[~(self.arrays.terminated[rows] | self.arrays.truncated[rows])]
+        if len(earlier):
+            self._mark(earlier)
 
     def _mark(self, rows: NDArray[np.intp]) -> None:
-        arrays = self.arrays
-        arrays.terminated[rows] = True
-        tree_map(
-            lambda final, last: final.__setitem__(rows, last[rows]),
-            arrays.final_observation,
-            arrays.observation,
-        )
+        self.arrays.terminated[rows] = True
+        self._keep_final_observation(rows)
         self._has_endings = True
 
     def _restart(self, rows: NDArray[np.intp]) -> None:
@@ -300,9 +304,10 @@ class _GroupLoop:
                 infinite = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
                 self._fail(np.asarray(present & infinite), name, "finite numbers", array)
         if arrays.action_mask is not None:
-            some = arrays.action_mask.any(axis=1)
+            mask = arrays.action_mask
+            some = mask.any(axis=1)
             if not some.all():
-                self._fail(~some, "action mask", "at least one legal action", arrays.action_mask)
+                self._fail(np.asarray(~some), "action mask", "at least one legal action", mask)
 
     def _fail(self, bad: NDArray[np.bool_], name: str, expected: str, array: NDArray[Any]) -> None:
         row = int(np.flatnonzero(bad)[0])
@@ -320,9 +325,6 @@ class _GroupLoop:
 
     def _rows_of(self, arenas: NDArray[np.intp]) -> NDArray[np.intp]:
         agents = self._shape[1]
+        if agents == 1:
+            return arenas
         return (arenas[:, None] * agents + np.arange(agents)).ravel()
-
-
-def loop_settings(spec: SimulatorSpec) -> dict[str, bool]:
-    """Return the parts of a specification that the loop needs."""
-    return {"reseeds": spec.reseeds, "continuing": spec.continuing}

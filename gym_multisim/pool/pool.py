@@ -262,6 +262,16 @@ class SimulatorPool:
         """Return how many rows a group has in the whole pool."""
         return self.num_arenas * len(self.group(group).agents)
 
+    @property
+    def autoreset(self) -> Autoreset:
+        """When arenas that are over begin anew."""
+        return self._settings.autoreset
+
+    @property
+    def can_render(self) -> bool:
+        """Whether the simulator draws its arenas."""
+        return type(self._make_simulator()).render is not Simulator.render
+
     def buffers(self, group: str) -> Any:
         """Return all rows of a group, as views of shared memory (see `Batch` for who owns them)."""
         return self._buffers.groups[group]
