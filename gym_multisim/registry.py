@@ -7,8 +7,10 @@ process; its name then works wherever a name of ours does.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gym_multisim.errors import ConfigError, MissingExtraError, nearest_name
 from gym_multisim.simulator import Simulator
@@ -46,15 +48,31 @@ class Entry:
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            factory: SimulatorFactory = getattr(importlib.import_module(module), attribute)
+            loaded = importlib.import_module(module)
+            factory: SimulatorFactory = getattr(loaded, attribute)
+        except AttributeError:
+            raise ConfigError(
+                f"The module {module!r} has no {attribute!r}, which {self.target!r} names."
+                f"{nearest_name(attribute, dir(loaded))}"
+            ) from None
+        except ModuleNotFoundError as error:
+            if error.name is not None and module.startswith(error.name):
+                raise ConfigError(
+                    f"There is no module {error.name!r}, which the simulator {self.name!r} names."
+                ) from error
+            raise self._missing(error) from error
         except ImportError as error:
-            if not self.needs or (error.name or "").partition(".")[0] != self.needs:
-                raise
-            raise MissingExtraError(
-                f"The simulator {self.name!r} needs {self.needs}, which is not installed. "
-                f"Try: pip install 'gym-multisim[{self.extra}]'"
-            ) from error
+            raise self._missing(error) from error
         return factory
+
+    def _missing(self, error: ImportError) -> ImportError:
+        """Return the error for a failed import: what to install, or the failure itself."""
+        if not self.needs or (error.name or "").partition(".")[0] != self.needs:
+            return error
+        return MissingExtraError(
+            f"The simulator {self.name!r} needs {self.needs}, which is not installed. "
+            f"Try: pip install 'gym-multisim[{self.extra}]'"
+        )
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -81,11 +99,13 @@ def entries() -> tuple[Entry, ...]:
 
 
 def find(name: str) -> Entry:
-    """Return the entry of a name.
+    """Return the entry of a name, or of ``package.module:Class`` or ``path/file.py:Class``.
 
     Raises:
         ConfigError: There is none; the message names the nearest one.
     """
+    if ":" in name:
+        return Entry(name, _importable(name), "a simulator of your own")
     try:
         return _ENTRIES[name]
     except KeyError:
@@ -93,6 +113,19 @@ def find(name: str) -> Entry:
             f"There is no simulator named {name!r}.{nearest_name(name, _ENTRIES)} "
             f"Known: {', '.join(_ENTRIES)}."
         ) from None
+
+
+def _importable(target: str) -> str:
+    """Return ``module:Class``; for a file, make its folder importable, here and in workers."""
+    place, _, attribute = target.rpartition(":")
+    if not place.endswith(".py"):
+        return target
+    file = Path(place).resolve()
+    if not file.is_file():
+        raise ConfigError(f"There is no file {place!r}, which {target!r} names.")
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    return f"{file.stem}:{attribute}"
 
 
 for _entry in (

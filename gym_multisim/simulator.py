@@ -142,6 +142,8 @@ class ServerContext:
             machine leases; ``lease_port(8000)`` asks for that one and raises `PortInUseError`.
         run_directory: ``run_directory()`` returns a folder of the server's own, removed at the end.
         resources: Register whatever you start; it is unwound after ``close()``, also on errors.
+        lifeline_fd: A descriptor that every child should inherit, so that the kernel ends it with
+            the run even if the worker is gone first (`ServerProcess` does this); None inline.
     """
 
     server: int
@@ -151,6 +153,7 @@ class ServerContext:
     lease_port: Callable[..., int]
     run_directory: Callable[[], Path]
     resources: ExitStack = field(default_factory=ExitStack)
+    lifeline_fd: int | None = None
 
 
 @dataclass

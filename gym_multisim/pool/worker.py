@@ -69,7 +69,9 @@ class Setup:
     settings: LoopSettings
 
 
-def make_context(server: int, arenas: int, log_fd: int) -> ServerContext:
+def make_context(
+    server: int, arenas: int, log_fd: int, lifeline: int | None = None
+) -> ServerContext:
     """Return the context of one server; whatever it hands out is undone with its resources."""
     resources = ExitStack()
 
@@ -86,6 +88,7 @@ def make_context(server: int, arenas: int, log_fd: int) -> ServerContext:
         lease_port=lambda port=None: lease_port(resources, port),
         run_directory=run_directory,
         resources=resources,
+        lifeline_fd=lifeline,
     )
 
 
@@ -137,9 +140,12 @@ class CommandRunner:
 class Worker:
     """One worker's life after its descriptors are known."""
 
-    def __init__(self, channel: Channel, memory: int, go: Signal, done: Signal) -> None:
+    def __init__(
+        self, channel: Channel, memory: int, lifeline: int, go: Signal, done: Signal
+    ) -> None:
         self._channel = channel
         self._memory = memory
+        self._lifeline = lifeline
         self._go = go
         self._done = done
 
@@ -149,7 +155,7 @@ class Worker:
         sys.path[:] = hello.python_path
         with contextlib.suppress(OSError):
             os.chdir(hello.directory)
-        context = make_context(hello.server, hello.arenas, log_fd=1)
+        context = make_context(hello.server, hello.arenas, log_fd=1, lifeline=self._lifeline)
         with context.resources, contextlib.ExitStack() as closing:
             try:
                 make_simulator: Callable[[], Simulator] = pickle.loads(hello.simulator)
@@ -209,7 +215,7 @@ def main() -> None:
     die_with_parent(lifeline)
     go = Signal(signals[0], signals[1])
     done = Signal(signals[2], signals[3])
-    Worker(Channel(socket.socket(fileno=sock)), memory, go, done).run()
+    Worker(Channel(socket.socket(fileno=sock)), memory, lifeline, go, done).run()
 
 
 if __name__ == "__main__":
