@@ -65,7 +65,7 @@ class AgentGroup:
     observation_space: Space[Any]
     action_space: Space[Any]
     masked: bool = False
-    idle_action: Any = None
+    idle_action: Any = field(default=None, compare=False)  # may be an array
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ libraries; the price is that the specification is known only once a server is op
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import re
@@ -19,6 +20,7 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import turn_based_aec_to_parallel_wrapper
+from pettingzoo.utils.wrappers import BaseParallelWrapper
 
 from gym_multisim import seeding
 from gym_multisim.errors import (
@@ -41,7 +43,7 @@ from gym_multisim.simulator import (
 
 _ACTIVE, _WAITING, _ABSENT = int(Status.ACTIVE), int(Status.WAITING), int(Status.ABSENT)
 _MASK = "action_mask"
-_ACTOR = "active_agent"  # whose turn it is, in the infos of PettingZoo's turn-based conversion
+_ACTOR = "active_agent"  # what PettingZoo's turn-based conversion adds to infos
 _HOW_TO_CONVERT = (
     "Convert it: pettingzoo.utils.aec_to_parallel(env) if all agents act at once in it, or "
     "pettingzoo.utils.conversions.turn_based_aec_to_parallel(env) if they take turns."
@@ -100,6 +102,7 @@ class PettingZooSimulator(Simulator):
         self._masked = masked
         self._deterministic = deterministic
         self._envs: list[Any] = []
+        self._turns: list[Any] = []
         self._members: tuple[_Members, ...] = ()
         self._known: frozenset[Hashable] = frozenset()
         self._reset_options: dict[int, Mapping[str, Any]] = {}
@@ -131,6 +134,7 @@ class PettingZooSimulator(Simulator):
                     "new one at each call, since every arena has its own."
                 )
             self._envs.append(env)
+            self._turns.append(_turn_based(env))
             found = _agents_of(env)
             first = first or found
             if found != first:
@@ -186,17 +190,18 @@ class PettingZooSimulator(Simulator):
             observations, infos = _reset(env, seeding.env_seed(seed), options)
             present = self._present(env)
             self._ended[arena].clear()
-            actor = _whose_turn(env, infos)
+            actor = self._actor(arena)
             for members in self._members:
                 group = rows[members.name]
                 for index, agent in enumerate(members.agents):
-                    if agent in present:
-                        members.write(group, arena, index, _of(observations, agent), infos)
-                        if actor is not None and agent != actor:
-                            group.status[arena, index] = _WAITING
-                    else:
+                    if agent not in present:
                         group.status[arena, index] = _ABSENT
-                members.keep_infos(self._reset_infos, arena, infos)
+                        continue
+                    members.observe(group, arena, index, _of(observations, agent))
+                    members.allow(group, arena, index, observations[agent], infos)
+                    members.keep_info(self._reset_infos, arena, index, infos)
+                    if actor is not None and agent != actor:
+                        group.status[arena, index] = _WAITING
         self._allow_something(arenas, rows)
 
     def step(self, arenas: NDArray[np.intp], rows: Rows) -> None:
@@ -213,32 +218,43 @@ class PettingZooSimulator(Simulator):
     def _write_step(
         self, arena: int, present: frozenset[Hashable], outcome: _Outcome, rows: Rows
     ) -> None:
-        observations, infos = outcome.observations, outcome.infos
+        observations, rewards, terminations, truncations, infos = outcome
         ended = self._ended[arena]
-        actor = _whose_turn(None, infos)
+        actor = self._actor(arena)
         for members in self._members:
             group = rows[members.name]
-            status = group.status[arena]
+            earned = [0.0] * len(members.agents)
+            statuses = group.status[arena].tolist()
             for index, agent in enumerate(members.agents):
                 is_there = agent in present
-                terminated = bool(outcome.terminations.get(agent, False))
-                truncated = bool(outcome.truncations.get(agent, False))
-                if status[index] != _ABSENT:
-                    if agent in observations or is_there:
-                        members.write(group, arena, index, _of(observations, agent), infos)
-                    group.reward[arena, index] = outcome.rewards.get(agent, 0.0)
-                    if terminated or truncated or not is_there:
-                        group.terminated[arena, index] = terminated
-                        group.truncated[arena, index] = truncated or not terminated
-                        ended.add(agent)
-                        continue
-                elif is_there and agent not in ended and not (terminated or truncated):
-                    members.write(group, arena, index, _of(observations, agent), infos)
-                else:
+                terminated = terminations.get(agent, False)
+                truncated = truncations.get(agent, False)
+                was_there = statuses[index] != _ABSENT
+                ends = terminated or truncated or not is_there
+                if not was_there and (ends or agent in ended):
                     continue
-                status[index] = _ACTIVE if actor is None or agent == actor else _WAITING
-            members.keep_infos(self._step_infos, arena, infos)
-        ended &= present  # who has left may come again; who was left standing in agents may not
+                if was_there:
+                    earned[index] = rewards.get(agent, 0.0)
+                if is_there or observations.get(agent) is not None:
+                    members.observe(group, arena, index, _of(observations, agent))
+                if infos:
+                    members.keep_info(self._step_infos, arena, index, infos)
+                if ends:
+                    group.terminated[arena, index] = terminated
+                    group.truncated[arena, index] = truncated or not terminated
+                    ended.add(agent)
+                    continue
+                members.allow(group, arena, index, observations[agent], infos)
+                statuses[index] = _ACTIVE if actor is None or agent == actor else _WAITING
+            group.reward[arena] = earned
+            group.status[arena] = statuses
+        if ended:  # who has left may come again; who was left standing in agents may not
+            ended &= present
+
+    def _actor(self, arena: int) -> Hashable | None:
+        """Return the agent that alone may act, or None where all do."""
+        turns = self._turns[arena]
+        return None if turns is None else turns.agent_selection
 
     def _present(self, env: Any) -> frozenset[Hashable]:
         """Return the agents that are there now."""
@@ -283,9 +299,10 @@ class PettingZooSimulator(Simulator):
 
     def close(self) -> None:
         """Close all environments."""
-        envs, self._envs = self._envs, []
-        for env in envs:
-            env.close()
+        envs, self._envs, self._turns = self._envs, [], []
+        with contextlib.ExitStack() as stack:  # goes on where one raises
+            for env in envs:
+                stack.callback(env.close)
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,21 +357,24 @@ class _Members:
         )
         return _Members(group, self.agents, self.branches, mask_in_info=True)
 
-    def write(
+    def observe(self, group: GroupRows, arena: int, index: int, observation: Any) -> None:
+        """Write what an agent sees."""
+        seen = observation["observation"] if self.unwrap else observation
+        _write(group.observation, (arena, index), seen, self.agents[index])
+
+    def allow(
         self, group: GroupRows, arena: int, index: int, observation: Any, infos: Mapping[Any, Any]
     ) -> None:
-        """Write what an agent sees and may do."""
-        where, agent = (arena, index), self.agents[index]
-        seen = observation["observation"] if self.unwrap else observation
-        _write(group.observation, where, seen, agent)
+        """Write what an agent may do, if its group is masked."""
         if group.action_mask is None:
             return
-        mask = True  # an info that brings no mask forbids nothing
+        agent = self.agents[index]
         if self.mask_in_observation:
-            mask = observation[_MASK]
+            group.action_mask[arena, index] = self._flat_mask(observation[_MASK], agent)
         elif _MASK in (infos.get(agent) or {}):
-            mask = infos[agent][_MASK]
-        group.action_mask[where] = mask if mask is True else self._flat_mask(mask, agent)
+            group.action_mask[arena, index] = self._flat_mask(infos[agent][_MASK], agent)
+        else:  # an info that brings no mask forbids nothing
+            group.action_mask[arena, index] = True
 
     def _flat_mask(self, mask: Any, agent: Hashable) -> NDArray[Any]:
         parts = mask if isinstance(mask, tuple) else (mask,)
@@ -371,27 +391,30 @@ class _Members:
     def read_actions(self, group: GroupRows, arena: int, into: dict[Hashable, Any]) -> None:
         """Add the actions of the ACTIVE agents, each in its space's own type."""
         actions = group.action[arena]
+        # copies: environments may keep or change what they are given
         is_single = isinstance(self.group.action_space, spaces.Discrete)
-        for index in np.flatnonzero(group.status[arena] == _ACTIVE).tolist():
-            # a copy: environments may keep or change what they are given
-            into[self.agents[index]] = int(actions[index]) if is_single else actions[index].copy()
+        own = actions.tolist() if is_single else actions.copy()
+        for agent, status, action in zip(
+            self.agents, group.status[arena].tolist(), own, strict=True
+        ):
+            if status == _ACTIVE:
+                into[agent] = action
 
-    def keep_infos(
-        self, into: dict[str, dict[int, dict[str, Any]]], arena: int, infos: Mapping[Any, Any]
+    def keep_info(
+        self,
+        into: dict[str, dict[int, dict[str, Any]]],
+        arena: int,
+        index: int,
+        infos: Mapping[Any, Any],
     ) -> None:
-        """Keep the infos that say something that rows do not."""
-        for index, agent in enumerate(self.agents):
-            info = infos.get(agent)
-            if not info:
-                continue
-            news = {
-                key: value
-                for key, value in info.items()
-                if key != _ACTOR and not (key == _MASK and self.mask_in_info)
-            }
-            if news:
-                row = arena * len(self.agents) + index
-                into.setdefault(self.name, {})[row] = news
+        """Keep what an agent's info says that its row does not."""
+        info = infos.get(self.agents[index])
+        if not info:
+            return
+        known = (_ACTOR, _MASK) if self.mask_in_info else (_ACTOR,)
+        news = {key: value for key, value in info.items() if key not in known}
+        if news:
+            into.setdefault(self.name, {})[arena * len(self.agents) + index] = news
 
 
 def group_names(groups: Sequence[Sequence[str]]) -> list[str]:
@@ -428,13 +451,9 @@ def allow_first_where_none(
         mask[arenas[which], agent, starts[branch]] = True
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    observations: Mapping[Any, Any]
-    rewards: Mapping[Any, Any]
-    terminations: Mapping[Any, Any]
-    truncations: Mapping[Any, Any]
-    infos: Mapping[Any, Any]
+_Mapping = Mapping[Any, Any]
+_Outcome = tuple[_Mapping, _Mapping, _Mapping, _Mapping, _Mapping]
+"""Observations, rewards, terminations, truncations and infos, each by agent."""
 
 
 def _step(env: Any, actions: dict[Hashable, Any]) -> _Outcome:
@@ -446,7 +465,7 @@ def _step(env: Any, actions: dict[Hashable, Any]) -> _Outcome:
             "rewards, terminations, truncations, infos). Older PettingZoo environments returned "
             "dones: update the environment."
         )
-    return _Outcome(*outcome)
+    return outcome
 
 
 def _reset(env: Any, seed: int, options: Mapping[str, Any] | None) -> tuple[Any, Any]:
@@ -459,13 +478,11 @@ def _reset(env: Any, seed: int, options: Mapping[str, Any] | None) -> tuple[Any,
     return begun
 
 
-def _whose_turn(env: Any, infos: Mapping[Any, Any]) -> Any:
-    """Return the agent that alone may act, or None where all do."""
-    if isinstance(env, turn_based_aec_to_parallel_wrapper):
-        return env.aec_env.agent_selection  # a reset does not tell it in infos, as steps do
-    for info in infos.values():
-        return info.get(_ACTOR) if info else None
-    return None
+def _turn_based(env: Any) -> Any:
+    """Return the AECEnv inside, which knows whose turn it is; None if all agents act at once."""
+    while isinstance(env, BaseParallelWrapper):
+        env = env.env
+    return env.aec_env if isinstance(env, turn_based_aec_to_parallel_wrapper) else None
 
 
 def _of(observations: Mapping[Any, Any], agent: Hashable) -> Any:
@@ -485,7 +502,7 @@ def _write(tree: Any, where: tuple[int, int], value: Any, agent: Hashable) -> No
     elif isinstance(tree, tuple):
         for inner, part in zip(tree, value, strict=True):
             _write(inner, where, part, agent)
-    elif np.shape(value) != tree.shape[2:]:  # NumPy would broadcast some of them in silence
+    elif np.shape(value) != tree.shape[2:]:  # or NumPy would broadcast some of them in silence
         raise ContractError(
             f"An observation of agent {agent!r} has shape {np.shape(value)}: expected "
             f"{tree.shape[2:]}, as in its observation space."
@@ -556,7 +573,7 @@ def _find(source: str | Callable[..., Any]) -> Callable[..., Any]:
                 "such as 'sisl/pursuit_v5'."
             ) from error
         raise _missing(source, error) from error
-    except ValueError as error:  # an empty or relative name
+    except (TypeError, ValueError) as error:  # an empty or relative name
         raise ConfigError(f"env={source!r}: expected an import path. {error}") from error
     make = getattr(module, attribute or "parallel_env", None)
     if callable(make):
