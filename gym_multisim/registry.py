@@ -29,6 +29,8 @@ class Entry:
         needs: The optional library that it imports, or an empty string.
         extra: The extra of this package that installs that library.
         env_id: The name in Gymnasium ids, ``multisim/<env_id>``; empty if it has none.
+        scripted: ``package.module:policy`` of a scripted agent to compare with, a function of
+            (observation, action_mask) that returns one action per row; empty if it has none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Entry:
     needs: str = ""
     extra: str = ""
     env_id: str = ""
+    scripted: str = ""
 
     def load(self) -> SimulatorFactory:
         """Import and return the simulator's class.
@@ -134,6 +137,7 @@ for _entry in (
         "gym_multisim.simulators.treasure_hunt:TreasureHunt",
         "grid world: agents with a narrow view collect gems and food, and avoid bones",
         env_id="TreasureHunt-v0",
+        scripted="gym_multisim.simulators.treasure_hunt:greedy_actions",
     ),
     Entry(
         "gymnasium",

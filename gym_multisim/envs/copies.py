@@ -53,3 +53,9 @@ class TreeCopier:
     def copy(self, tree: Tree) -> Tree:
         """Return a copy of the tree that belongs to the caller."""
         return tree_map(lambda copier, array: copier.copy(array), self._copiers, tree)
+
+
+def own_row(leaf: NDArray[Any], row: int) -> Any:
+    """Return a copy of one row; a whole number is a Python int, as most environments return it."""
+    value = leaf[row]
+    return int(value) if isinstance(value, np.integer) else np.array(value)

@@ -40,19 +40,25 @@ def make_vector_env(
         simulator: A registered name.
         num_envs: How many rows; a multiple of the agents of an arena.
         servers: How many servers; None takes as many as there are cores and as divide the arenas.
-        **kwargs: ``group``, ``others``, ``copy``, options of `SimulatorPool`; the rest are options
-            of the simulator.
+        **kwargs: Options of `MultiSimVectorEnv` and of `SimulatorPool`; the rest are options of the
+            simulator.
 
     Raises:
         ConfigError: ``num_envs`` does not divide into arenas, or arenas not into servers.
     """
-    own, options = _split_options(kwargs, ("group", "others", "copy"))
-    face = {key: own.pop(key) for key in ("group", "others", "copy") if key in own}
+    render_mode = kwargs.pop("render_mode", None)
+    own, options = _split_options(kwargs, _VECTOR_OPTIONS)
+    face = {key: own.pop(key) for key in _VECTOR_OPTIONS if key in own}
     autoreset = own.pop("autoreset_mode", AutoresetMode.NEXT_STEP)
     own["autoreset"] = Autoreset[AutoresetMode(autoreset).name]
     probe = SimulatorPool(simulator, simulator_options=options, **{**own, "backend": "inline"})
     try:
         agents = len(probe.group(face.get("group")).agents)
+        if render_mode not in ((None, "rgb_array") if probe.can_render else (None,)):
+            raise ConfigError(
+                f"render_mode is {render_mode!r}: expected "
+                f"{'rgb_array or None' if probe.can_render else 'None, as nothing is drawn'}."
+            )
     finally:
         probe.close()
     arenas = _divided("num_envs", num_envs, agents, "agents of an arena")
@@ -69,6 +75,7 @@ def make_vector_env(
     return MultiSimVectorEnv(pool, **face)
 
 
+_VECTOR_OPTIONS = ("group", "others", "copy", "episode_statistics")
 _POOL_OPTIONS = (
     "seed",
     "backend",

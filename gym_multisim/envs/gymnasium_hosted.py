@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space, iterate
 
 from gym_multisim.envs.gymnasium_vector import PoolVectorEnv
-from gym_multisim.envs.hosting import EnvironmentCalls, hosting_pool
+from gym_multisim.envs.hosting import EnvironmentCalls, HostedActions, hosting_pool
 from gym_multisim.errors import ConfigError
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.pool.trees import Tree
@@ -24,6 +26,9 @@ class HostedVectorEnv(PoolVectorEnv):
         num_workers: How many worker processes; None takes the number of cores.
         autoreset_mode: When environments that ended begin anew.
         copy: True hands out arrays of the caller's own; False views of shared memory.
+        episode_statistics: Put ``episode`` (return ``r``, length ``l``, seconds ``t``) into the
+            infos where an episode ended. Gymnasium has a wrapper for it, which refuses infos that
+            have it already, so it is left out by default.
         **pool_options: Further options of `SimulatorPool`, such as ``step_timeout``.
     """
 
@@ -34,18 +39,30 @@ class HostedVectorEnv(PoolVectorEnv):
         *,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         copy: bool = True,
+        episode_statistics: bool = False,
         **pool_options: Any,
     ) -> None:
         mode = AutoresetMode(autoreset_mode)
-        pool = hosting_pool(env_fns, num_workers, Autoreset[mode.name], **pool_options)
-        pool.start()
+        pool = hosting_pool(
+            env_fns, num_workers, Autoreset[mode.name], names_options=True, **pool_options
+        )
         self._calls = EnvironmentCalls(pool)
         self._padding = pool.num_arenas - len(env_fns)
-        self.metadata = dict(self._calls.ask("get_attribute", [0], "metadata")[0])
-        mode_of_first = self._calls.ask("get_attribute", [0], "render_mode")[0]
-        super().__init__(pool, GROUP, len(env_fns), mode, None, copy, mode_of_first)
-        if self._rows.action_mask is not None:
-            pool.call("read_masks")
+        try:
+            pool.start()
+            self.metadata = dict(self._calls.ask("get_attribute", [0], "metadata")[0])
+            render_mode = self._calls.ask("get_attribute", [0], "render_mode")[0]
+            self._actions = HostedActions(pool, len(env_fns))
+            super().__init__(
+                pool, GROUP, len(env_fns), mode, None, copy, render_mode, episode_statistics
+            )
+            if self._rows.action_mask is not None:
+                pool.call("read_masks")
+        except BaseException:
+            pool.close(kill=True)
+            raise
+        self.single_action_space = self._actions.space
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     def reset(
         self,
@@ -70,7 +87,7 @@ class HostedVectorEnv(PoolVectorEnv):
         padding = [None] * self._padding
         mask = self._popped_reset_mask(options)
         if mask is not None:
-            mask = np.concatenate([mask, np.zeros(self._padding, dtype=np.bool_)])
+            mask = np.concatenate([mask, np.full(self._padding, mask.all())])
         self._batch = self.pool.reset(
             [*seeds, *padding],
             options=[*[options] * self.num_envs, *padding] if options else None,
@@ -79,9 +96,9 @@ class HostedVectorEnv(PoolVectorEnv):
         return self._observation(), self._reset_infos(self._batch)
 
     def _row_actions(self, actions: Any) -> Any:
-        if not self._padding:
-            return actions
-        return list(actions) + [actions[0]] * self._padding
+        if isinstance(self.single_action_space, (spaces.Dict, spaces.Tuple)):
+            actions = list(iterate(self.action_space, actions))
+        return self._actions.rows(actions)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Call a method of every environment, or return its attribute."""

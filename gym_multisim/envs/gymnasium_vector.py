@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from gym_multisim.envs.copies import TreeCopier
+from gym_multisim.envs.copies import TreeCopier, own_row
 from gym_multisim.envs.others import OtherAgents, Others
 from gym_multisim.errors import ClosedError, ConfigError, UsageError
 from gym_multisim.pool.batch import Batch
@@ -30,6 +30,7 @@ class PoolVectorEnv(VectorEnv[Any, Any, Any]):
         others: OtherAgents | None,
         copy: bool,
         render_mode: str | None,
+        episode_statistics: bool,
     ) -> None:
         self.pool = pool
         self.group = group
@@ -44,6 +45,7 @@ class PoolVectorEnv(VectorEnv[Any, Any, Any]):
         self._mode = mode
         self._others = others
         self._copy = copy
+        self._tells_episodes = episode_statistics
         self._rows = pool.buffers(group)[slice(0, num_envs)]
         self._copier = TreeCopier(self._rows.observation)
         self._metric_names = pool.spec.metrics
@@ -93,16 +95,18 @@ class PoolVectorEnv(VectorEnv[Any, Any, Any]):
     def _step_infos(self, batch: Batch) -> dict[str, Any]:
         infos: dict[str, Any] = {}
         rows = self._rows
-        step_infos = batch.infos.get(self.group, {})
-        reset_infos = batch.reset_infos.get(self.group, {})
+        news = batch.infos.get(self.group, {})
         if rows.terminated.any() or rows.truncated.any():
-            infos = self._ending_infos(step_infos)
+            infos = self._ending_infos(news)
             if self._mode is AutoresetMode.SAME_STEP:  # those infos are `final_info`
                 done = rows.terminated | rows.truncated
-                step_infos = {row: info for row, info in step_infos.items() if not done[row]}
-        for source in (step_infos, reset_infos):
-            for row, info in source.items():
-                infos = self._add_info(infos, info, row)
+                news = {row: info for row, info in news.items() if not done[row]}
+        begun = batch.reset_infos.get(self.group)
+        if begun:
+            news = {**news, **begun}
+            news = {row: news[row] for row in sorted(news)}  # the first row's type is the array's
+        for row, info in news.items():
+            infos = self._add_info(infos, info, row)
         replaced = batch.replaced_actions.get(self.group, {})
         for row, action in replaced.items():
             infos = self._add_info(infos, {"executed_action": action}, row)
@@ -114,11 +118,13 @@ class PoolVectorEnv(VectorEnv[Any, Any, Any]):
         infos: dict[str, Any] = {}
         if self._mode is AutoresetMode.SAME_STEP:
             for row in np.flatnonzero(rows.terminated | rows.truncated).tolist():
-                final = tree_map(lambda leaf, r=row: leaf[r].copy(), rows.final_observation)
+                final = tree_map(lambda leaf, r=row: own_row(leaf, r), rows.final_observation)
                 info = step_infos.get(row, {})
                 infos = self._add_info(infos, {"final_obs": final, "final_info": info}, row)
+        if not self._tells_episodes or any("episode" in info for info in step_infos.values()):
+            return infos
         ended = rows.episode_ended.copy()
-        if ended.any() and "episode" not in infos.get("final_info", {}):
+        if ended.any():
             statistics = {
                 "r": np.where(ended, rows.episode_return, 0.0),
                 "l": np.where(ended, rows.episode_length, 0),
@@ -131,7 +137,7 @@ class PoolVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _with_masks(self, infos: dict[str, Any]) -> dict[str, Any]:
         mask = self._rows.action_mask
-        if mask is not None:
+        if mask is not None and "action_mask" not in infos:  # an environment's own info wins
             infos["action_mask"] = mask.copy() if self._copy else mask
             infos["_action_mask"] = np.ones(self.num_envs, dtype=np.bool_)
         return infos
@@ -193,6 +199,8 @@ class MultiSimVectorEnv(PoolVectorEnv):
         others: Who plays the other groups: ``"random"``, a policy, or a mapping by group name.
         copy: True hands out arrays of the caller's own; False views of shared memory, valid until
             the next step.
+        episode_statistics: False leaves ``episode`` out of the infos; needed below Gymnasium's
+            ``RecordEpisodeStatistics``, which refuses infos that have it already.
     """
 
     def __init__(
@@ -202,6 +210,7 @@ class MultiSimVectorEnv(PoolVectorEnv):
         group: str | None = None,
         others: Others | None = None,
         copy: bool = True,
+        episode_statistics: bool = True,
     ) -> None:
         try:
             shown = pool.group(group)
@@ -219,6 +228,7 @@ class MultiSimVectorEnv(PoolVectorEnv):
             other_agents,
             copy,
             "rgb_array" if pool.can_render else None,
+            episode_statistics,
         )
 
     def reset(

@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from gym_multisim.errors import ConfigError, SimulatorError
+import numpy as np
+
+from gym_multisim.errors import ActionError, ConfigError, SimulatorError
 from gym_multisim.pool.actions import InvalidAction
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.pool.pool import SimulatorPool
-from gym_multisim.simulators.gymnasium_env import EnvFn, HostedEnvironments
+from gym_multisim.simulators.gymnasium_env import GROUP, EnvFn, HostedEnvironments
+from gym_multisim.simulators.structured_actions import StructuredActions
 
 
 def available_cores() -> int:
@@ -21,7 +24,12 @@ def available_cores() -> int:
 
 
 def hosting_pool(
-    env_fns: Sequence[EnvFn], num_workers: int | None, autoreset: Autoreset, **pool_options: Any
+    env_fns: Sequence[EnvFn],
+    num_workers: int | None,
+    autoreset: Autoreset,
+    *,
+    names_options: bool = False,
+    **pool_options: Any,
 ) -> SimulatorPool:
     """Return a pool that hosts environments in as many workers as there are cores.
 
@@ -45,10 +53,45 @@ def hosting_pool(
         HostedEnvironments,
         servers=-(-len(env_fns) // per_worker),
         arenas_per_server=per_worker,
-        simulator_options={"env_fns": list(env_fns)},
+        simulator_options={"env_fns": list(env_fns), "names_options": names_options},
         autoreset=autoreset,
         **options,
     )
+
+
+class HostedActions:
+    """Turns the actions of hosted environments into the rows that a hosting pool takes.
+
+    Attributes:
+        space: The action space of one environment.
+    """
+
+    def __init__(self, pool: SimulatorPool, num_envs: int) -> None:
+        shown = pool.group(GROUP).action_space
+        self._structured = shown if isinstance(shown, StructuredActions) else None
+        self.space = shown if self._structured is None else self._structured.space
+        self._num_envs = num_envs
+        self._padding = pool.num_arenas - num_envs
+
+    def rows(self, actions: Any) -> Any:
+        """Return one action per row, the rows that pad the last worker included.
+
+        Args:
+            actions: One action per environment, as an array or any sequence.
+
+        Raises:
+            ActionError: There is not one action per environment.
+        """
+        if self._structured is None and not self._padding:
+            return actions
+        if np.isscalar(actions) or len(actions) != self._num_envs:
+            found = repr(actions) if np.isscalar(actions) else f"{len(actions)} of them"
+            raise ActionError(
+                f"Expected {self._num_envs} actions, one per environment; found {found}."
+            )
+        if self._structured is not None:
+            actions = self._structured.pack(actions)
+        return np.concatenate([actions, actions[: self._padding]]) if self._padding else actions
 
 
 class EnvironmentCalls:

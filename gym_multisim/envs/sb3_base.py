@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
-from gym_multisim.envs.copies import TreeCopier
+from gym_multisim.envs.copies import TreeCopier, own_row
 from gym_multisim.envs.others import OtherAgents
-from gym_multisim.errors import UsageError
+from gym_multisim.errors import ClosedError, ConfigError, UsageError
 from gym_multisim.pool.batch import Batch
 from gym_multisim.pool.pool import SimulatorPool
 from gym_multisim.pool.trees import Tree, tree_map
+from gym_multisim.simulator import Status
 
 
 class PoolVecEnv(VecEnv):
@@ -42,6 +43,7 @@ class PoolVecEnv(VecEnv):
         self._metric_names = pool.spec.metrics
         self._began = time.time()
         self._last_batch: Batch | None = None
+        self._is_stepping = False
         self._mask_view: NDArray[np.bool_] | None = None
         if self._rows.action_mask is not None:
             self._mask_view = self._rows.action_mask.view()
@@ -50,17 +52,17 @@ class PoolVecEnv(VecEnv):
 
     # --- stepping -----------------------------------------------------------------------------
 
-    def step_async(self, actions: NDArray[Any]) -> None:
+    def step_async(self, actions: Any) -> None:
         """Send one action per row."""
-        if self._others is None:
-            self.pool.send(actions)
-            return
-        assert self._last_batch is not None
-        self.pool.send({**self._others.actions(self._last_batch), self.group: actions})
+        if self._others is not None and self._last_batch is not None and not self._is_stepping:
+            actions = {**self._others.actions(self._last_batch), self.group: actions}
+        self.pool.send(actions)
+        self._is_stepping = True
 
     def step_wait(self) -> Any:
         """Return observations, rewards, dones and infos of all rows."""
         batch = self.pool.recv()
+        self._is_stepping = False
         self._last_batch = batch
         rows = self._rows
         dones = rows.terminated | rows.truncated
@@ -69,13 +71,13 @@ class PoolVecEnv(VecEnv):
             for row, info in batch.infos.get(self.group, {}).items():
                 infos[row].update(info)
                 infos[row]["TimeLimit.truncated"] = False
-        if batch.reset_infos:
-            self._keep_reset_infos(batch)
         if batch.replaced_actions:
             for row, action in batch.replaced_actions.get(self.group, {}).items():
                 infos[row]["executed_action"] = action
         if dones.any():
             self._describe_endings(np.flatnonzero(dones).tolist(), infos)
+        if batch.reset_infos:
+            self._keep_reset_infos(batch)
         return self._copier.copy(rows.observation), rows.reward.copy(), dones, infos
 
     def _describe_endings(self, ended: list[int], infos: list[dict[str, Any]]) -> None:
@@ -85,6 +87,8 @@ class PoolVecEnv(VecEnv):
             info = infos[row]
             info["terminal_observation"] = self._terminal_observation(row)
             info["TimeLimit.truncated"] = bool(rows.truncated[row] and not rows.terminated[row])
+            if rows.status[row] != Status.ABSENT:  # begun anew; its infos, if any, follow
+                self.reset_infos[row] = {}
             if rows.episode_ended[row] and "episode" not in info:
                 info["episode"] = {
                     "r": round(float(rows.episode_return[row]), 6),
@@ -96,7 +100,7 @@ class PoolVecEnv(VecEnv):
                 }
 
     def _terminal_observation(self, row: int) -> Tree:
-        return tree_map(lambda leaf: leaf[row].copy(), self._rows.final_observation)
+        return tree_map(lambda leaf: own_row(leaf, row), self._rows.final_observation)
 
     def _keep_reset_infos(self, batch: Batch) -> None:
         for row, info in batch.reset_infos.get(self.group, {}).items():
@@ -127,12 +131,16 @@ class PoolVecEnv(VecEnv):
         A read-only view: valid until the next step; no worker is asked.
 
         Raises:
-            UsageError: The agent group has no masks.
+            UsageError: The agent group has no masks, or a step is pending.
         """
         if self._mask_view is None:
             raise UsageError(
                 f"The agent group {self.group!r} of {self.pool.name!r} has no action masks."
             )
+        if self.pool.is_closed:
+            raise ClosedError("action_masks() of a closed environment: make a new one.")
+        if self._is_stepping:
+            raise UsageError("action_masks() while a step is pending: step_wait() first.")
         return self._mask_view
 
     def _is_masked(self) -> bool:
@@ -142,9 +150,16 @@ class PoolVecEnv(VecEnv):
         mask = self.action_masks()
         if indices is None:
             return list(mask)
-        return [mask[row] for row in self._get_indices(indices)]
+        return [mask[row] for row in self._row_list(indices)]
 
     def _row_list(self, indices: VecEnvIndices) -> list[int]:
         """Return row numbers from 0; stable-baselines3 allows negative ones."""
         found: Iterable[int] = self._get_indices(indices)
-        return [row % self.num_envs for row in found]
+        rows = [int(row) for row in found]
+        for row in rows:
+            if not -self.num_envs <= row < self.num_envs:
+                raise ConfigError(
+                    f"indices= has {row}: expected numbers from {-self.num_envs} to "
+                    f"{self.num_envs - 1}, since there are {self.num_envs} environments."
+                )
+        return [row % self.num_envs for row in rows]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from gym_multisim.envs.hosting import EnvironmentCalls, hosting_pool
+from gym_multisim.envs.hosting import EnvironmentCalls, HostedActions, hosting_pool
 from gym_multisim.envs.sb3_base import PoolVecEnv
+from gym_multisim.errors import ConfigError
 from gym_multisim.pool.batch import Batch
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.simulators.gymnasium_env import GROUP
@@ -23,7 +25,7 @@ class HostedVecEnv(PoolVecEnv):
 
     Args:
         env_fns: One function per environment.
-        start_method: Accepted for compatibility and ignored: workers are fresh interpreters.
+        start_method: Checked and then ignored: workers are fresh interpreters.
         num_workers: How many worker processes; None takes the number of cores.
         **pool_options: Further options of `SimulatorPool`, such as ``step_timeout``.
 
@@ -39,18 +41,26 @@ class HostedVecEnv(PoolVecEnv):
         num_workers: int | None = None,
         **pool_options: Any,
     ) -> None:
+        try:
+            multiprocessing.get_context(start_method)
+        except ValueError as error:
+            raise ConfigError(f"start_method is {start_method!r}: {error}.") from None
         pool = hosting_pool(env_fns, num_workers, Autoreset.SAME_STEP, **pool_options)
-        pool.start()
         self._calls = EnvironmentCalls(pool)
         self._masks_travel = False
         self._padding = pool.num_arenas - len(env_fns)
-        super().__init__(pool, GROUP, len(env_fns), None)
+        try:
+            pool.start()
+            self._actions = HostedActions(pool, len(env_fns))
+            super().__init__(pool, GROUP, len(env_fns), None)
+        except BaseException:
+            pool.close(kill=True)
+            raise
+        self.action_space = self._actions.space
 
     def step_async(self, actions: Any) -> None:
         """Send one action per environment."""
-        if self._padding:
-            actions = list(actions) + [actions[0]] * self._padding
-        self.pool.send(actions)
+        super().step_async(self._actions.rows(actions))
 
     def _reset_pool(self) -> Batch:
         none = [None] * self._padding

@@ -74,10 +74,10 @@ class ActionGate:
         self._draws = np.zeros(rows, dtype=np.uint64)
         self._zero_based = form.start is not None and not form.start.any()
 
-    def reseed(self, row_keys: NDArray[np.uint64]) -> None:
-        """Restart the random numbers that replace forbidden actions; one key per row."""
-        self._keys = row_keys
-        self._draws = np.zeros(len(row_keys), dtype=np.uint64)
+    def reseed(self, rows: NDArray[np.bool_], keys: NDArray[np.uint64]) -> None:
+        """Restart the random actions of some rows of the pool; one key per row of the pool."""
+        self._keys[rows] = keys[rows]
+        self._draws[rows] = 0
 
     def check(
         self,
@@ -103,7 +103,7 @@ class ActionGate:
         if self._form.branches is None:
             self._check_bounds(array, rows, status)
             return CheckedActions(array)
-        choices = array.reshape(len(rows), -1)
+        choices = array.reshape(len(rows), len(self._form.branches))
         if not self._zero_based:
             choices = choices - self._form.start
         if mask is None:
@@ -148,7 +148,13 @@ class ActionGate:
         return (low + shaped * (high - low)).astype(self._dtype)
 
     def _as_array(self, actions: ArrayLike, count: int) -> NDArray[Any]:
-        array = np.asarray(actions)
+        try:
+            array = np.asarray(actions)
+        except ValueError as error:
+            raise ActionError(
+                f"Actions of group {self._group!r} are no array: {error} Give every row an action "
+                f"of shape {self._form.shape}."
+            ) from None
         expected = (count, *self._form.shape)
         if array.shape != expected:
             raise ActionError(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +27,7 @@ import cloudpickle
 import psutil
 
 from gym_multisim.errors import (
+    ConfigError,
     ServerError,
     ServerTimeoutError,
     SimulatorError,
@@ -39,13 +42,22 @@ from gym_multisim.pool.buffers import (
     StepBuffers,
     create_memory_file,
 )
-from gym_multisim.pool.channel import Channel, RemoteError, encode
+from gym_multisim.pool.channel import Channel, RemoteError, encode, encode_request
 from gym_multisim.pool.signals import Signal
 from gym_multisim.pool.worker import CommandRunner, Hello, LoopSettings, Setup, make_context
 from gym_multisim.simulator import Simulator, SimulatorSpec
 
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 20
+_REAP_TIMEOUT = 10.0  # a killed process ends at once, unless the kernel itself is stuck
+# `-X` marks the interpreter as a worker, so that importing the package skips what only callers
+# need; unlike an environment variable, the worker's own children do not inherit it. The import path
+# is the caller's from the first import on: no file in the working folder can take another's name.
+_WORKER_COMMAND = (
+    *(sys.executable, "-X", "gym_multisim_worker", "-c"),
+    "import sys; sys.path[:] = sys.argv.pop().split('\\n'); "
+    "from gym_multisim.pool.worker import main; main()",
+)
 
 
 @dataclass(frozen=True)
@@ -217,7 +229,7 @@ class ProcessBackend:
         self._arenas = arenas
         self._settings = settings
         self._startup_timeout = startup_timeout
-        self._payload = cloudpickle.dumps(simulator)
+        self._payload = _pickled(simulator)
         self._log_directory = log_directory
         self._inherit_output = inherit_output
         self._servers = servers
@@ -227,6 +239,8 @@ class ProcessBackend:
         self._block: mmap.mmap | None = None
         self._control = memoryview(b"")
         self._poller = _Poller(self._done.read_fd)
+        self._owner = os.getpid()
+        self._run_root = Path(tempfile.gettempdir(), f"gym-multisim-{secrets.token_hex(8)}")
         self._is_closed = False
 
     def open(self, wants_spec: bool) -> list[SimulatorSpec | None]:
@@ -239,19 +253,15 @@ class ProcessBackend:
                 )
                 self._processes.append(process)
                 self._poller.add(server, process)
-                process.channel.send(
-                    encode(
-                        Hello(
-                            server=server,
-                            arenas=self._arenas,
-                            python_path=[path or os.getcwd() for path in sys.path],
-                            directory=os.getcwd(),
-                            simulator=self._payload,
-                            wants_spec=wants_spec,
-                        )
-                    ),
-                    deadline,
+                hello = Hello(
+                    server=server,
+                    arenas=self._arenas,
+                    directory=os.getcwd(),
+                    run_root=str(self._run_root),
+                    simulator=self._payload,
+                    wants_spec=wants_spec,
                 )
+                self._tell(process, encode(hello), deadline)
             return self._gather(deadline)
         except BaseException:
             self.close(0.0)
@@ -267,12 +277,20 @@ class ProcessBackend:
         message = encode(Setup(layout, reseeds, continuing, self._settings))
         try:
             for process in self._processes:
-                process.channel.send(message, deadline)
+                self._tell(process, message, deadline)
             self._gather(deadline)
         except BaseException:
             self.close(0.0)
             raise
         return buffers
+
+    def _tell(self, process: _WorkerProcess, message: bytes, deadline: float) -> None:
+        try:
+            process.channel.send(message, deadline)
+        except TimeoutError:
+            raise self._late(process) from None
+        except OSError:
+            raise process.gone(StartupError, "did not start") from None
 
     def _gather(self, deadline: float) -> list[Any]:
         """Receive one message from every worker, whichever comes first."""
@@ -285,28 +303,28 @@ class ProcessBackend:
             left = deadline - time.monotonic()
             ready = poller.poll(max(left, 0.0) * 1000)
             if not ready:
-                late = next(iter(waiting.values()))
-                raise StartupError(
-                    late.server,
-                    f"was not ready within startup_timeout = {self._startup_timeout:g} s. If it "
-                    "needs longer, raise startup_timeout.",
-                    log_tail=late.log_tail(),
-                )
+                raise self._late(next(iter(waiting.values())))
             for fd, _ in ready:
                 process = waiting.pop(fd)
                 poller.unregister(fd)
                 answers[process.server] = self._startup_answer(process, deadline)
         return [answers[server] for server in range(self._servers)]
 
+    def _late(self, process: _WorkerProcess) -> StartupError:
+        return StartupError(
+            process.server,
+            f"was not ready within startup_timeout = {self._startup_timeout:g} s. If it needs "
+            "longer, raise startup_timeout.",
+            log_tail=process.log_tail(),
+        )
+
     def _startup_answer(self, process: _WorkerProcess, deadline: float) -> Any:
         try:
             answer = process.channel.receive(deadline)
+        except TimeoutError:
+            raise self._late(process) from None
         except (EOFError, ConnectionError):
-            raise StartupError(
-                process.server,
-                f"did not start: its worker {process.describe_end()}.",
-                log_tail=process.log_tail(),
-            ) from None
+            raise process.gone(StartupError, "did not start") from None
         if isinstance(answer, RemoteError):
             original = answer.original()
             raise _remote(
@@ -317,23 +335,26 @@ class ProcessBackend:
     def post(self, server: int, command: Command, request: Any = None) -> None:
         """Write the command and a new generation, and wake the worker."""
         process = self._processes[server]
-        if request is not None:
-            process.channel.send(encode(request), time.monotonic() + self._startup_timeout)
+        message = b"" if request is None else encode_request(request)
         control = self._control
         base = server * _WIDTH
         control[base + _COMMAND] = command
         control[base + _SENT] += 1
         process.go.set()
+        if message:
+            try:
+                process.channel.send(message, time.monotonic() + self._startup_timeout)
+            except TimeoutError:
+                raise ServerTimeoutError(
+                    server, "did not take a call in time.", log_tail=process.log_tail()
+                ) from None
+            except OSError:
+                raise process.gone(WorkerDiedError, "is gone") from None
 
     def wait(self, timeout: float) -> None:
         """Wait for the common signal; see `Backend.wait`."""
         for server in self._poller.poll(timeout):
-            process = self._processes[server]
-            raise WorkerDiedError(
-                server,
-                f"is gone: its worker {process.describe_end()}.",
-                log_tail=process.log_tail(),
-            )
+            raise self._processes[server].gone(WorkerDiedError, "is gone")
 
     def take_news(self, server: int, deadline: float) -> Any:
         """Receive the news that the control words announce; see `Backend.take_news`."""
@@ -348,11 +369,7 @@ class ProcessBackend:
                 server, "did not send its news in time.", log_tail=process.log_tail()
             ) from None
         except (EOFError, ConnectionError):
-            raise WorkerDiedError(
-                server,
-                f"is gone: its worker {process.describe_end()}.",
-                log_tail=process.log_tail(),
-            ) from None
+            raise process.gone(WorkerDiedError, "is gone") from None
         if self._control[base + Control.OUTCOME] == Outcome.ERROR:
             original = news.original()
             raise _remote(SimulatorError, server, "raised", news, process.log_tail()) from original
@@ -376,21 +393,28 @@ class ProcessBackend:
 
     def close(self, grace: float) -> None:
         """Ask, wait, kill, reap; see `Backend.close`."""
-        if self._is_closed:
-            return
+        if self._is_closed or os.getpid() != self._owner:
+            return  # a forked child of the caller must not end the caller's workers
         self._is_closed = True
-        if grace > 0 and self._control:
+        with contextlib.ExitStack() as ending:  # does all of it, in reverse, even if interrupted
+            ending.callback(shutil.rmtree, self._run_root, ignore_errors=True)
+            ending.callback(os.close, self._memory)
+            ending.callback(self._done.close)
+            ending.callback(self._poller.close)
             for process in self._processes:
-                self._control[process.server * _WIDTH + _COMMAND] = Command.STOP
-                process.go.set()
-            deadline = time.monotonic() + grace
+                ending.callback(process.reap)
             for process in self._processes:
-                process.wait_end(deadline)
+                ending.callback(process.kill)
+            if grace > 0 and self._control:
+                self._ask_to_end(time.monotonic() + grace)
+
+    def _ask_to_end(self, deadline: float) -> None:
         for process in self._processes:
-            process.kill()
-        self._poller.close()
-        self._done.close()
-        os.close(self._memory)
+            self._control[process.server * _WIDTH + _COMMAND] = Command.STOP
+            process.channel.close()  # news that nobody will read must not hold the worker up
+            process.go.set()
+        for process in self._processes:
+            process.wait_end(deadline)
 
 
 _WIDTH, _COMMAND, _SENT = int(Control.WIDTH), int(Control.COMMAND), int(Control.SENT)
@@ -408,30 +432,35 @@ class _WorkerProcess:
         inherit_output: bool,
     ) -> None:
         self.server = server
-        self.go = Signal.create()
-        ours, theirs = socket.socketpair()
-        self.channel = Channel(ours)
-        self.channel_fd = ours.fileno()
-        lifeline, self._lifeline = os.pipe()
-        self._log = _open_log(server, log_directory)
-        signals = (self.go.read_fd, self.go.write_fd, done.read_fd, done.write_fd)
-        fds = (theirs.fileno(), memory, lifeline)
-        # `-X` marks the interpreter as a worker, so that importing the package skips what only
-        # callers need; unlike an environment variable, the worker's own children do not inherit it.
-        command = [sys.executable, "-X", "gym_multisim_worker", "-m", "gym_multisim.pool.worker"]
-        output = None if inherit_output else self._log
-        self.popen = subprocess.Popen(
-            [*command, *map(str, (*fds, *signals))],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds={*fds, *signals},
-            start_new_session=True,
-            env=_worker_environment(),
-        )
-        theirs.close()
-        os.close(lifeline)
-        self.exit_fd = os.pidfd_open(self.popen.pid) if hasattr(os, "pidfd_open") else -1
+        with contextlib.ExitStack() as passed_on, contextlib.ExitStack() as kept:
+            self.go = Signal.create()
+            kept.callback(self.go.close)
+            ours, theirs = socket.socketpair()
+            kept.callback(ours.close)
+            passed_on.callback(theirs.close)
+            self.channel = Channel(ours)
+            self.channel_fd = ours.fileno()
+            lifeline, ours_alive = os.pipe()
+            passed_on.callback(os.close, lifeline)
+            kept.callback(_let_go, ours_alive)
+            _lifelines.add(ours_alive)
+            self._log = kept.enter_context(_open_log(server, log_directory))
+            signals = (self.go.read_fd, self.go.write_fd, done.read_fd, done.write_fd)
+            fds = (theirs.fileno(), memory, lifeline)
+            self.popen = subprocess.Popen(
+                [*_WORKER_COMMAND, *map(str, (*fds, *signals)), _python_path()],
+                stdin=subprocess.DEVNULL,
+                stdout=None if inherit_output else self._log,
+                stderr=None if inherit_output else self._log,
+                pass_fds={*fds, *signals},
+                start_new_session=True,
+                env=_worker_environment(),
+            )
+            self.exit_fd = -1
+            if hasattr(os, "pidfd_open"):
+                self.exit_fd = os.pidfd_open(self.popen.pid)
+                kept.callback(os.close, self.exit_fd)
+            self._kept = kept.pop_all()
 
     def wait_end(self, deadline: float) -> bool:
         """Wait until the process ends; return whether it did before the deadline."""
@@ -456,17 +485,21 @@ class _WorkerProcess:
             return f"was killed by {name}{hint}"
         return f"ended by itself with exit code {code}"
 
+    def gone(self, kind: type[ServerError], what: str) -> ServerError:
+        """Return the error that says how the process ended."""
+        return kind(
+            self.server, f"{what}: its worker {self.describe_end()}.", log_tail=self.log_tail()
+        )
+
     def kill(self) -> None:
-        """Kill the whole group, reap the worker and close what belongs to it."""
+        """Kill the whole process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
-        self.channel.close()
-        self.go.close()
-        for fd in (self._lifeline, self.exit_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._log.close()
+
+    def reap(self) -> None:
+        """Wait for the end of the killed worker, and close what belongs to it."""
+        with self._kept:
+            self.wait_end(time.monotonic() + _REAP_TIMEOUT)
 
     def log_tail(self) -> str:
         """Return the last lines of the log."""
@@ -506,6 +539,39 @@ class _Poller:
     def close(self) -> None:
         if self._in_seconds:
             self._poll.close()  # type: ignore[union-attr]  # an epoll object
+
+
+_lifelines: set[int] = set()
+"""Descriptors whose closing ends a worker's process group."""
+
+
+def _let_go(lifeline: int) -> None:
+    _lifelines.discard(lifeline)
+    os.close(lifeline)
+
+
+def _forget_lifelines() -> None:
+    """A forked child of the caller must not keep the caller's workers alive."""
+    while _lifelines:
+        os.close(_lifelines.pop())
+
+
+os.register_at_fork(after_in_child=_forget_lifelines)
+
+
+def _pickled(simulator: Callable[[], Simulator]) -> bytes:
+    try:
+        data: bytes = cloudpickle.dumps(simulator)
+    except Exception as error:
+        raise ConfigError(
+            f"The simulator, or one of its options, cannot be sent to a worker process: {error}. "
+            "Make what cannot be pickled in the simulator's open(), or use backend='inline'."
+        ) from error
+    return data
+
+
+def _python_path() -> str:
+    return "\n".join(path or os.getcwd() for path in sys.path)
 
 
 def _worker_environment() -> dict[str, str]:

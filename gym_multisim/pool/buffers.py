@@ -41,7 +41,7 @@ class Control(enum.IntEnum):
     NEWS = 4
     """Bytes of pickled news that follow on the socket; 0 almost always."""
     RESETTING = 5
-    """1 while the worker resets arenas, for the choice of the deadline."""
+    """1 from when a command begins to reset arenas to its end, for the choice of the deadline."""
     BONUS = 6
     """1 if ``bonus`` holds rewards to be added to this step (penalties of invalid actions)."""
     STEPS = 7
@@ -82,6 +82,8 @@ class GroupLayout:
     action_shape: tuple[int, ...]
     action_dtype: str
     mask_width: int
+    branches: tuple[int, ...]
+    """Sizes of the parts of a mask, each of which must allow something; empty without masks."""
     idle_mask: NDArray[np.bool_] | None
     metrics: int
 

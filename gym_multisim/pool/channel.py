@@ -5,11 +5,15 @@ A message is eight bytes of length and a pickle, on a stream socket.
 
 from __future__ import annotations
 
+import io
+import operator
 import pickle
 import socket
 import struct
+import sys
 import time
 import traceback
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +64,40 @@ class Channel:
 
 def encode(value: Any) -> bytes:
     """Return the bytes of a message."""
-    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    try:
+        data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception:  # what a script or a function defines; rare, so it may cost more
+        data = _dumps_defined_by_caller(value)
     return _LENGTH.pack(len(data)) + data
+
+
+def encode_request(value: Any) -> bytes:
+    """Return the bytes of a message to a worker, where the caller's ``__main__`` is unknown."""
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
+def _dumps_defined_by_caller(value: Any) -> bytes:
+    """Pickle in a worker what refers to the caller's ``__main__``, or to local definitions."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+        def reducer_override(self, obj: Any) -> Any:
+            is_definition = isinstance(obj, type | types.FunctionType)
+            if is_definition and obj.__module__ == "__main__" and "<" not in obj.__qualname__:
+                return _found_in_main, (obj.__qualname__,)
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+def _found_in_main(name: str) -> Any:
+    """Return what the caller's script defines under a name, rather than a copy of it."""
+    return operator.attrgetter(name)(sys.modules["__main__"])
 
 
 @dataclass(frozen=True)
@@ -82,10 +118,11 @@ class RemoteError:
     def of(cls, error: BaseException) -> RemoteError:
         """Describe an exception that was just caught."""
         try:
-            pickled = pickle.dumps(error)
-            pickle.loads(pickled)  # some exceptions can be written but not read back
+            data = pickle.dumps(error)
+            pickle.loads(data)  # some exceptions can be written but not read back
+            pickled: bytes | None = data
         except Exception:
-            pickled = None
+            pickled = _pickled_by_value(error)
         summary = traceback.format_exception_only(type(error), error)[-1].strip()
         return cls("".join(traceback.format_exception(error)), summary, pickled)
 
@@ -98,6 +135,13 @@ class RemoteError:
         except Exception:
             return None
         return error if isinstance(error, BaseException) else None
+
+
+def _pickled_by_value(error: BaseException) -> bytes | None:
+    try:
+        return _dumps_defined_by_caller(error)
+    except Exception:
+        return None
 
 
 def _left(deadline: float | None) -> float | None:

@@ -85,8 +85,9 @@ class ArenaLoop:
         arenas = np.flatnonzero(self.buffers.reset_mask)
         for group in self._groups:
             group.begin_step()
-        self._over = np.setdiff1d(self._over, arenas)
-        self._reset_arenas(arenas, self.buffers.reset_seed[arenas])
+        if len(arenas):
+            self._over = np.setdiff1d(self._over, arenas)
+            self._reset_arenas(arenas, self.buffers.reset_seed[arenas])
         self._finish_step()
 
     def step(self) -> None:
@@ -100,8 +101,7 @@ class ArenaLoop:
             else:
                 self._repeat_step(arenas)
             if self.buffers.control[Control.BONUS]:
-                for group in self._groups:
-                    group.arrays.reward += group.arrays.bonus
+                self._add_bonus()
             self._end_episodes()
         if len(over):  # NEXT_STEP: these ended one step ago, before what `_end_episodes` found now
             self._over = np.setdiff1d(self._over, over)
@@ -109,25 +109,40 @@ class ArenaLoop:
         self._finish_step()
 
     def _repeat_step(self, arenas: NDArray[np.intp]) -> None:
-        """Hold each action for several simulator steps; an arena stops at the first ending."""
+        """Hold each action for several simulator steps.
+
+        An arena stops early where an episode ends, and where a row is asked to act that was not
+        asked before: it has no action to hold.
+        """
+        was_active = [group.arrays.status == _ACTIVE for group in self._groups]
         for group in self._groups:
             group.held_reward[:] = 0.0
         for _ in range(self._decision_interval):
             self.simulator.step(arenas, self.rows)
-            ended = np.zeros(self.buffers.arenas, dtype=np.bool_)
-            for group in self._groups:
+            stops = np.zeros(self.buffers.arenas, dtype=np.bool_)
+            for group, had_action in zip(self._groups, was_active, strict=True):
                 group.held_reward += group.arrays.reward
                 group.arrays.reward[:] = 0.0
-                ended |= group.by_arena(group.arrays.terminated | group.arrays.truncated)
-            arenas = arenas[~ended[arenas]]
+                is_asked_anew = ~had_action & (group.arrays.status == _ACTIVE)
+                stops |= group.by_arena(group.ends_now() | is_asked_anew)
+            arenas = arenas[~stops[arenas]]
             if not len(arenas):
                 break
         for group in self._groups:
             group.arrays.reward[:] = group.held_reward
 
+    def _add_bonus(self) -> None:
+        """Add, once, what the caller wants added to this step's rewards."""
+        self.buffers.control[Control.BONUS] = 0
+        for group in self._groups:
+            group.arrays.reward += group.arrays.bonus
+            group.arrays.bonus[:] = 0.0
+
     def _end_episodes(self) -> None:
         ended = 0
         for group in self._groups:
+            if self._check_rows:
+                group.check_presence()
             ended += group.end_episodes()
         if not ended:
             return
@@ -159,10 +174,11 @@ class ArenaLoop:
         for group in self._groups:
             group.begin_episodes(arenas)
         self.simulator.reset(arenas, seeds, self.rows)
+        for group in self._groups:
+            group.note_identities(arenas)
         self.buffers.episode[arenas] += 1
         if len(self._running_arenas) < self.buffers.arenas:
             self._set_running(arenas, True)
-        self.buffers.control[Control.RESETTING] = 0
 
     def _set_running(self, arenas: NDArray[np.intp], running: bool) -> None:
         self._running[arenas] = running
@@ -212,20 +228,27 @@ class _GroupLoop:
         self._was_present[rows] = True  # the arena's own reset is no birth
         self._all_active = False  # look again at the end of this step
 
+    def note_identities(self, arenas: NDArray[np.intp]) -> None:
+        """Remember who occupies the rows of arenas that were just reset."""
+        rows = self._rows_of(arenas)
+        self._identity[rows] = self.arrays.identity[rows]
+
+    def ends_now(self) -> NDArray[np.bool_]:
+        """Return which of the rows that were present end in this step."""
+        return (self.arrays.terminated | self.arrays.truncated) & self._was_present
+
     def end_episodes(self) -> int:
         """Account for this step's rewards and endings; return how many episodes ended."""
         arrays = self.arrays
         if not self._all_active:
             self._settle_absent_rows()
         self._return += arrays.reward
-        self._length += 1 if self._all_active else arrays.status != _ABSENT
+        self._length += self._was_present
         np.logical_or(arrays.terminated, arrays.truncated, out=self._done)
         if not self._done.any():
             return 0
         self._has_endings = True
-        ended = np.flatnonzero(
-            self._done & self._was_present if not self._all_active else self._done
-        )
+        ended = np.flatnonzero(self._done & self._was_present)
         arrays.episode_ended[ended] = True
         arrays.episode_return[ended] = self._return[ended]
         arrays.episode_length[ended] = self._length[ended]
@@ -291,23 +314,41 @@ class _GroupLoop:
         elif arrays.action_mask is not None:
             arrays.action_mask[idle] = arrays.layout.idle_mask
 
+    def check_presence(self) -> None:
+        """Raise `ContractError` if a row left, or changed its occupant, without an ending."""
+        arrays = self.arrays
+        stays = self._was_present & ~self.ends_now()
+        for name, array, changed in (
+            ("status", arrays.status, arrays.status == _ABSENT),
+            ("identity", arrays.identity, arrays.identity != self._identity),
+        ):
+            if (stays & changed).any():
+                expected = f"terminated or truncated, where the {name} changes like this"
+                self._fail(stays & changed, name, expected, array)
+
     def check(self) -> None:
-        """Raise `ContractError` if a present row holds what no policy can use."""
+        """Raise `ContractError` if a row holds what no policy can use."""
         arrays = self.arrays
         present = arrays.status != _ABSENT
-        leaves = zip(
-            tree_leaves(arrays.layout.observation), tree_leaves(arrays.observation), strict=True
-        )
-        named = [(f"observation {leaf.path}".rstrip(), array) for leaf, array in leaves]
-        for name, array in [*named, ("reward", arrays.reward)]:
-            if array.dtype.kind == "f" and not np.isfinite(array[present]).all():
-                infinite = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-                self._fail(np.asarray(present & infinite), name, "finite numbers", array)
+        self._check_finite(present, "reward", arrays.reward)
+        for rows, name, tree in (
+            (present, "observation", arrays.observation),
+            (arrays.episode_ended, "final_observation", arrays.final_observation),
+        ):
+            leaves = zip(tree_leaves(arrays.layout.observation), tree_leaves(tree), strict=True)
+            for leaf, array in leaves:
+                self._check_finite(rows, f"{name} {leaf.path}".rstrip(), array)
         if arrays.action_mask is not None:
-            mask = arrays.action_mask
-            some = mask.any(axis=1)
-            if not some.all():
-                self._fail(np.asarray(~some), "action mask", "at least one legal action", mask)
+            starts = np.cumsum((0, *arrays.layout.branches[:-1]))
+            legal = np.logical_or.reduceat(arrays.action_mask, starts, axis=1).all(axis=1)
+            if not legal.all():
+                expected = "at least one legal action (in each branch)"
+                self._fail(np.asarray(~legal), "action mask", expected, arrays.action_mask)
+
+    def _check_finite(self, rows: NDArray[np.bool_], name: str, array: NDArray[Any]) -> None:
+        if array.dtype.kind == "f" and not np.isfinite(array[rows]).all():
+            infinite = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+            self._fail(rows & infinite, name, "finite numbers", array)
 
     def _fail(self, bad: NDArray[np.bool_], name: str, expected: str, array: NDArray[Any]) -> None:
         row = int(np.flatnonzero(bad)[0])

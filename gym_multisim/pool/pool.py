@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +20,11 @@ from gym_multisim.errors import (
     ContractError,
     ServerError,
     ServerTimeoutError,
+    SimulatorError,
     UsageError,
     nearest_name,
 )
-from gym_multisim.pool.actions import ActionGate, InvalidAction
+from gym_multisim.pool.actions import ActionGate, CheckedActions, InvalidAction
 from gym_multisim.pool.backends import Backend, InlineBackend, ProcessBackend, Timeouts
 from gym_multisim.pool.batch import Batch, InfoMap
 from gym_multisim.pool.buffers import Command, Control, GroupLayout, Layout, StepBuffers
@@ -42,6 +43,7 @@ BACKENDS = ("process", "inline")
 _WIDTH, _SENT, _DONE = int(Control.WIDTH), int(Control.SENT), int(Control.DONE)
 _NEWS = int(Control.NEWS)
 _FOREVER = 3600.0
+_LONGEST_TIMEOUT = 1e6  # what every way of waiting can count; stands for infinity, too
 
 
 class SimulatorPool:
@@ -135,7 +137,7 @@ class SimulatorPool:
         self._invalid_actions = 0
         self._pending: list[int] = []
         self._deadlines = [0.0] * self.servers
-        self._replaced: dict[str, dict[int, Any]] = {}
+        self._replaced: dict[int, InfoMap] = {}
 
     def _make_backend(self, backend: str, logs: Path | None, inherit_output: bool) -> Backend:
         arguments = (self._make_simulator, self.servers, self.arenas_per_server, self._settings)
@@ -272,6 +274,12 @@ class SimulatorPool:
         """Whether the simulator draws its arenas."""
         return type(self._make_simulator()).render is not Simulator.render
 
+    @property
+    def takes_reset_options(self) -> bool:
+        """Whether the simulator takes options for a reset."""
+        simulator = type(self._make_simulator())
+        return simulator.set_reset_options is not Simulator.set_reset_options
+
     def buffers(self, group: str) -> Any:
         """Return all rows of a group, as views of shared memory (see `Batch` for who owns them)."""
         return self._buffers.groups[group]
@@ -317,8 +325,8 @@ class SimulatorPool:
         Args:
             seed: A new master seed (all arenas count their episodes from 0 again), or one seed
                 per arena; None goes on where the arenas' seeds are.
-            options: For simulators that take reset options: one mapping for all arenas, or one
-                per arena.
+            options: For simulators that take reset options: one mapping for all arenas that are
+                reset, or a list with one (or None) for every arena.
             arenas: Which global arenas to reset, as a bool array; None resets all.
 
         Raises:
@@ -328,16 +336,17 @@ class SimulatorPool:
         self.start()
         self._require_idle("reset")
         chosen = self._chosen_arenas(arenas)
+        if options is not None:
+            self._send_options(options, chosen)
         if seed is None:
             self._continue_seeds(chosen)
         elif isinstance(seed, (int, np.integer)):
             self._seed_arenas(int(seed))
         else:
             self._seed_arenas_by_hand(seed, chosen)
-        if options is not None:
-            self._send_options(options)
         self._buffers.reset_mask[:] = chosen
         self._is_reset = True
+        self._replaced = {}
         self._post(range(self.servers), Command.RESET, self.timeouts.reset)
         return self.recv()
 
@@ -410,22 +419,31 @@ class SimulatorPool:
         Raises:
             UsageError: A step is pending.
             SimulatorError: The method raised. The pool stays usable.
+            ServerError: A server failed or did not answer in time; everything is closed.
         """
         self.start()
         self._require_idle(f"call({method!r})")
         chosen = list(range(self.servers)) if servers is None else list(servers)
-        for server in chosen:
-            self._backend.post(server, Command.CALL, (method, args, kwargs))
-            self._deadlines[server] = time.monotonic() + self.timeouts.reset
-        self._pending = list(chosen)
-        self._await(len(chosen), None)
-        self._pending = []
+        if len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(self.servers)):
+            raise UsageError(
+                f"call(servers={chosen}): expected indices from 0 to {self.servers - 1}, each once."
+            )
         answers, failure = [], None
-        for server in chosen:
-            try:
-                answers.append(self._backend.take_news(server, self._deadlines[server]))
-            except ServerError as error:
-                failure = failure or error
+        try:
+            for server in chosen:
+                self._deadlines[server] = time.monotonic() + self.timeouts.reset
+                self._backend.post(server, Command.CALL, (method, args, kwargs))
+            self._pending = list(chosen)
+            self._await(len(chosen), None)
+            self._pending = []
+            for server in chosen:
+                try:
+                    answers.append(self._backend.take_news(server, self._deadlines[server]))
+                except SimulatorError as error:
+                    failure = failure or error
+        except ServerError:
+            self._fail()
+            raise
         if failure is not None:
             raise failure
         return answers
@@ -452,49 +470,50 @@ class SimulatorPool:
         if workers is None:
             if self._pending:
                 self._require_idle("send")
-            target = self._everyone
+            rows = self._everyone.rows
         else:
             self._require_free(workers)
-            target = self._select(workers)
+            rows = self._rows_of(workers)
         if len(self._gates) > 1 or isinstance(actions, Mapping):
             self._require_groups(actions)
         else:
             actions = {self._only_group: actions}
-        checked = {
-            name: gate.check(
-                actions[name],
-                target.rows[name],
-                target.groups[name].action_mask,
-                target.groups[name].status,
-            )
-            for name, gate in self._gates.items()
-        }
+        checked = {}
+        for name, gate in self._gates.items():
+            group = self._buffers.groups[name]
+            mask, status = group.action_mask, group.status
+            if workers is not None:
+                mask = None if mask is None else mask[rows[name]]
+                status = status[rows[name]]
+            checked[name] = gate.check(actions[name], rows[name], mask, status)
         for name, result in checked.items():
-            if workers is None:
-                self._buffers.groups[name].action[:] = result.actions
-            else:
-                self._buffers.groups[name].action[target.rows[name]] = result.actions
+            where = slice(None) if workers is None else rows[name]
+            self._buffers.groups[name].action[where] = result.actions
         if self._replaced or any(result.replaced is not None for result in checked.values()):
-            self._note_replaced(checked, target)
+            self._note_replaced(checked, range(self.servers) if workers is None else workers, rows)
 
-    def _note_replaced(self, checked: Mapping[str, Any], target: Batch) -> None:
-        self._replaced = {}
-        for server in target.workers:
-            self._control[int(server) * _WIDTH + Control.BONUS] = 0
+    def _note_replaced(
+        self,
+        checked: Mapping[str, CheckedActions],
+        workers: Iterable[int],
+        rows: Mapping[str, NDArray[np.intp]],
+    ) -> None:
+        """Keep what was replaced for these workers' next batches, and note the penalties."""
+        for server in workers:
+            self._replaced.pop(int(server), None)
         for name, result in checked.items():
             if result.replaced is None:
                 continue
-            rows = target.rows[name][result.replaced]
-            self._invalid_actions += len(rows)
+            bad = rows[name][result.replaced]
+            self._invalid_actions += len(bad)
+            servers = (bad // self._rows_per_server[name]).tolist()
             executed = result.actions[result.replaced]
-            self._replaced[name] = dict(zip(rows.tolist(), executed, strict=True))
+            for server, row, action in zip(servers, bad.tolist(), executed, strict=True):
+                self._replaced.setdefault(server, {}).setdefault(name, {})[row] = action
             if self._invalid_action is InvalidAction.PENALIZE:
-                group = self._buffers.groups[name]
-                group.bonus[target.rows[name]] = 0.0
-                group.bonus[rows] = self._penalty
-                per_server = self.arenas_per_server * len(group.layout.agents)
-                for server in np.unique(rows // per_server):
-                    self._control[int(server) * _WIDTH + Control.BONUS] = 1
+                self._buffers.groups[name].bonus[bad] = self._penalty
+                for server in servers:
+                    self._control[server * _WIDTH + Control.BONUS] = 1
 
     def _post(self, workers: Sequence[int], command: Command, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -549,7 +568,7 @@ class SimulatorPool:
             if server in done:
                 continue
             deadline = self._deadlines[server]
-            if now >= deadline and self._control[server * _WIDTH + Control.RESETTING]:
+            if now >= deadline and self._resets_within_step(server):
                 deadline += self.timeouts.reset
             if now >= deadline:
                 tail = self._backend.log_tail(server)
@@ -565,10 +584,14 @@ class SimulatorPool:
             left = min(left, deadline - now)
         return left
 
+    def _resets_within_step(self, server: int) -> bool:
+        words = self._control[server * _WIDTH : (server + 1) * _WIDTH]
+        return words[Control.COMMAND] == Command.STEP and bool(words[Control.RESETTING])
+
     def _take_infos(self, server: int, infos: InfoMap, reset_infos: InfoMap) -> None:
         try:
             news = self._backend.take_news(server, time.monotonic() + self.timeouts.step)
-        except ServerError:
+        except BaseException:  # an interrupt too: half a message leaves the channel out of step
             self._fail()
             raise
         if not isinstance(news, Infos):
@@ -582,9 +605,11 @@ class SimulatorPool:
 
     def _make_batch(self, workers: list[int], infos: InfoMap, reset_infos: InfoMap) -> Batch:
         selected = self._everyone if len(workers) == self.servers else self._select(workers)
-        return Batch(
-            selected.workers, selected.rows, selected.groups, infos, reset_infos, self._replaced
-        )
+        replaced: InfoMap = {}
+        if self._replaced:
+            for server in workers:
+                _merge(replaced, self._replaced.get(server, {}))
+        return Batch(selected.workers, selected.rows, selected.groups, infos, reset_infos, replaced)
 
     def _fail(self) -> None:
         self.close(kill=True)
@@ -599,6 +624,9 @@ class SimulatorPool:
                 f"The spec of simulator {self.name!r} has {spec.groups!r}: expected at least one "
                 "agent group, and at least one agent in each."
             )
+        _require_distinct("agent group names", [group.name for group in spec.groups])
+        for group in spec.groups:
+            _require_distinct(f"agent names of group {group.name!r}", group.agents)
         if spec.max_arenas is not None and self.arenas_per_server > spec.max_arenas:
             raise ConfigError(
                 f"arenas_per_server is {self.arenas_per_server}, but one server of {self.name!r} "
@@ -648,12 +676,19 @@ class SimulatorPool:
         chosen = np.asarray(workers, dtype=np.intp)
         if len(chosen) and int(chosen[-1]) - int(chosen[0]) == len(chosen) - 1:
             return self._view(slice(int(chosen[0]), int(chosen[-1]) + 1))
-        rows = {
+        rows = self._rows_of(chosen)
+        groups = {name: self._buffers.groups[name][index] for name, index in rows.items()}
+        return Batch(chosen, rows, groups)
+
+    def _rows_of(self, workers: Sequence[int] | NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
+        """Return the row numbers of some workers, by group."""
+        if len(workers) == 1:
+            return self._each[int(workers[0])].rows
+        chosen = np.asarray(workers, dtype=np.intp)
+        return {
             name: (chosen[:, None] * n + np.arange(n)).ravel()
             for name, n in self._rows_per_server.items()
         }
-        groups = {name: self._buffers.groups[name][index] for name, index in rows.items()}
-        return Batch(chosen, rows, groups)
 
     # --- seeds --------------------------------------------------------------------------------
 
@@ -663,7 +698,7 @@ class SimulatorPool:
         self._buffers.arena_key[:] = seeding.arena_keys(master_seed, arenas)
         self._buffers.episode[:] = 0
         self._buffers.reset_seed[:] = seeding.episode_seeds(self._buffers.arena_key, 0)
-        self._reseed_gates()
+        self._reseed_gates(np.ones(self.num_arenas, dtype=np.bool_))
 
     def _seed_arenas_by_hand(self, seeds: Sequence[int | None], chosen: NDArray[np.bool_]) -> None:
         if len(seeds) != self.num_arenas:
@@ -672,8 +707,9 @@ class SimulatorPool:
                 "per arena, or a single number."
             )
         self._continue_seeds(chosen)
+        seeded = np.array([seed is not None for seed in seeds]) & chosen
         for arena, seed in enumerate(seeds):
-            if seed is None or not chosen[arena]:
+            if seed is None or not seeded[arena]:
                 continue
             key = seeding.arena_keys(int(seed), 0)
             self._buffers.arena_key[arena] = key
@@ -681,7 +717,7 @@ class SimulatorPool:
             raw = np.uint64(int(seed) & 0xFFFF_FFFF_FFFF_FFFF)
             derived = seeding.episode_seeds(key, 0)
             self._buffers.reset_seed[arena] = derived if self.spec.reseeds else raw
-        self._reseed_gates()
+        self._reseed_gates(seeded)
 
     def _continue_seeds(self, chosen: NDArray[np.bool_]) -> None:
         if not self._is_reset:
@@ -693,13 +729,17 @@ class SimulatorPool:
         else:
             buffers.reset_seed[chosen] = NO_SEED
 
-    def _reseed_gates(self) -> None:
+    def _reseed_gates(self, arenas: NDArray[np.bool_]) -> None:
+        """Restart the random actions of some arenas; every agent of any group has its own."""
+        first = 1
         for group in self.spec.groups:
-            agents = np.arange(len(group.agents))
-            keys = seeding.combine(self._buffers.arena_key[:, None], agents + 1)
-            self._gates[group.name].reseed(keys.ravel())
+            count = len(group.agents)
+            agents = np.arange(first, first + count)
+            keys = seeding.combine(self._buffers.arena_key[:, None], agents)
+            self._gates[group.name].reseed(np.repeat(arenas, count), keys.ravel())
+            first += count
 
-    def _send_options(self, options: Any) -> None:
+    def _send_options(self, options: Any, chosen: NDArray[np.bool_]) -> None:
         if isinstance(options, Mapping):
             options = [options] * self.num_arenas
         if len(options) != self.num_arenas:
@@ -707,9 +747,12 @@ class SimulatorPool:
                 f"reset(options=…) got {len(options)} mappings for {self.num_arenas} arenas: "
                 "expected one per arena, or a single mapping."
             )
-        n = self.arenas_per_server
-        for server in range(self.servers):
-            own = {i: dict(o) for i, o in enumerate(options[server * n : (server + 1) * n]) if o}
+        by_server: dict[int, dict[int, dict[str, Any]]] = {}
+        for arena, given in enumerate(options):
+            if given and chosen[arena]:
+                server, local = divmod(arena, self.arenas_per_server)
+                by_server.setdefault(server, {})[local] = dict(given)
+        for server, own in by_server.items():
             self.call("set_reset_options", own, servers=[server])
 
     # --- checks of use ------------------------------------------------------------------------
@@ -788,9 +831,18 @@ def _group_layout(group: AgentGroup, form: ActionFormat, metrics: int) -> GroupL
         action_shape=form.shape,
         action_dtype=form.dtype,
         mask_width=form.mask_width if group.masked else 0,
+        branches=form.branches or () if group.masked else (),
         idle_mask=idle_mask,
         metrics=metrics,
     )
+
+
+def _require_distinct(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ContractError(
+            f"The simulator's spec has {what} {list(names)}, of which some occur more than once: "
+            "give each a name of its own."
+        )
 
 
 def _agreed(specs: Sequence[SimulatorSpec | None]) -> SimulatorSpec:
@@ -824,9 +876,9 @@ def _at_least_one(key: str, value: int) -> int:
 
 
 def _positive(key: str, value: float) -> float:
-    if not value > 0:
+    if not isinstance(value, (int, float)) or not value > 0:
         raise ConfigError(f"{key} is {value!r}: expected a number of seconds above 0.")
-    return float(value)
+    return min(float(value), _LONGEST_TIMEOUT)
 
 
 def _choice(key: str, value: str, known: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: ``python -m gym_multisim.pool.worker``, one simulator server.
+"""The worker process: a fresh interpreter that runs `main`, with one simulator server.
 
 It imports NumPy, this package's small core and its one simulator. It talks through three things:
 the shared buffers (rows and control words), two signals (go, done), and a channel for what is not
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import mmap
 import os
 import pickle
@@ -52,8 +53,9 @@ class Hello:
 
     server: int
     arenas: int
-    python_path: list[str]
     directory: str
+    run_root: str
+    """Where run directories go; the caller removes it, in case the worker cannot."""
     simulator: bytes
     """A pickled callable without arguments that returns the `Simulator`."""
     wants_spec: bool
@@ -70,13 +72,19 @@ class Setup:
 
 
 def make_context(
-    server: int, arenas: int, log_fd: int, lifeline: int | None = None
+    server: int,
+    arenas: int,
+    log_fd: int,
+    lifeline: int | None = None,
+    run_root: str | None = None,
 ) -> ServerContext:
     """Return the context of one server; whatever it hands out is undone with its resources."""
     resources = ExitStack()
 
     def run_directory() -> Path:
-        path = tempfile.mkdtemp(prefix=f"gym-multisim-{server}-")
+        if run_root is not None:
+            os.makedirs(run_root, mode=0o700, exist_ok=True)
+        path = tempfile.mkdtemp(prefix=f"gym-multisim-{server}-", dir=run_root)
         resources.callback(shutil.rmtree, path, ignore_errors=True)
         return Path(path)
 
@@ -152,10 +160,15 @@ class Worker:
     def run(self) -> None:
         """Set up, serve commands until STOP, and clean up."""
         hello: Hello = self._channel.receive()
-        sys.path[:] = hello.python_path
         with contextlib.suppress(OSError):
             os.chdir(hello.directory)
-        context = make_context(hello.server, hello.arenas, log_fd=1, lifeline=self._lifeline)
+        context = make_context(
+            hello.server,
+            hello.arenas,
+            log_fd=1,
+            lifeline=self._lifeline,
+            run_root=hello.run_root,
+        )
         with context.resources, contextlib.ExitStack() as closing:
             try:
                 make_simulator: Callable[[], Simulator] = pickle.loads(hello.simulator)
@@ -203,20 +216,22 @@ class Worker:
                 control[Control.OUTCOME] = Outcome.ERROR
             control[Control.NEWS] = len(message)
             control[finished] = generation
+            control[Control.RESETTING] = 0  # only now: until then the longer deadline holds
             idle_since = time.perf_counter_ns()
             done.set()
             if message:
-                self._channel.send(message)  # after the signal: the caller reads while we write
+                try:
+                    self._channel.send(message)  # after the signal: the caller reads meanwhile
+                except OSError:  # the pool was closed without asking for it
+                    return
 
 
 def main() -> None:
     """Run a worker on the descriptors that the command line names."""
     sock, memory, lifeline, *signals = (int(word) for word in sys.argv[1:])
     die_with_parent(lifeline)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the log of a killed worker is whole
     go = Signal(signals[0], signals[1])
     done = Signal(signals[2], signals[3])
     Worker(Channel(socket.socket(fileno=sock)), memory, lifeline, go, done).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ import socket
 import sys
 from contextlib import ExitStack
 
-from gym_multisim.errors import PortInUseError
+from gym_multisim.errors import ConfigError, PortInUseError
 
 _LOOPBACK = "127.0.0.1"
 
@@ -24,8 +24,11 @@ def lease_port(resources: ExitStack, port: int | None = None) -> int:
 
     Raises:
         PortInUseError: The port that was asked for is leased or bound already.
+        ConfigError: It is no port at all.
     """
     if port is not None:
+        if not 0 < port < 65536:
+            raise ConfigError(f"port is {port}: expected a number from 1 to 65535.")
         if not _take(resources, port):
             raise PortInUseError(
                 f"Port {port} on {_LOOPBACK} is in use already, by another program or another run "

@@ -29,6 +29,7 @@ from gym_multisim.simulator import (
     SimulatorSpec,
     Status,
 )
+from gym_multisim.simulators.structured_actions import StructuredActions
 
 GROUP = "agents"
 AGENT = "agent"
@@ -48,12 +49,8 @@ class _Environments(Simulator):
         self._reads_masks = False
         self._rows: GroupRows | None = None
         self._writer: Callable[[int, Any], None] = _writer(())
-
-    def _space_spec(self, env: gymnasium.Env[Any, Any], reseeds: bool) -> SimulatorSpec:
-        group = AgentGroup(
-            GROUP, (AGENT,), env.observation_space, env.action_space, masked=_offers_masks(env)
-        )
-        return SimulatorSpec((group,), reseeds=reseeds)
+        self._unpack: Callable[[Any], Any] | None = None
+        self._default_reset: dict[str, Any] = {}
 
     def reset(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64], rows: Rows) -> None:
         """Reset some environments, each with its seed, or none for `NO_SEED`."""
@@ -66,7 +63,9 @@ class _Environments(Simulator):
                 group.status[arena] = Status.ABSENT  # a seat that pads the last server
                 continue
             env = self._envs[arena]
-            kwargs = {"options": self._options[arena]} if arena in self._options else {}
+            kwargs = self._default_reset
+            if arena in self._options:
+                kwargs = {"options": self._options[arena]}
             observation, info = env.reset(seed=self._env_seed(seed), **kwargs)
             _check_shape(group.observation, observation, arena)
             self._writer(arena, observation)
@@ -79,23 +78,30 @@ class _Environments(Simulator):
         """Step some environments, in order."""
         group = rows[GROUP]
         envs, infos = self._envs, self._step_infos
+        if len(envs) < len(group.status):
+            arenas = arenas[arenas < len(envs)]  # without the seats that pad the last server
         write = self._writer
         # A private copy: an environment may keep its action, and shared memory changes under it.
         actions = list(group.action[:, 0].copy())
-        rewards = []
+        if self._unpack is not None:
+            actions = [self._unpack(action) for action in actions]
+        rewards, ended = [], []
         for arena in arenas.tolist():
             observation, reward, terminated, truncated, info = envs[arena].step(actions[arena])
             write(arena, observation)
             rewards.append(reward)
             if terminated:
                 group.terminated[arena, 0] = True
+                ended.append(arena)
             if truncated:
                 group.truncated[arena, 0] = True
+                ended.append(arena)
             if info:
                 infos[arena] = dict(info)
         group.reward[arenas, 0] = rewards
-        if self._reads_masks:
-            self._write_masks(arenas)
+        if self._reads_masks and group.action_mask is not None:
+            # An environment that has ended may have no mask to tell.
+            self._write_masks(np.setdiff1d(arenas, ended) if ended else arenas)
 
     def take_infos(self) -> Infos | None:
         """Return the info dictionaries that were not empty."""
@@ -122,18 +128,31 @@ class _Environments(Simulator):
     def read_masks(self) -> None:
         """From now on, let masks travel with observations."""
         self._reads_masks = True
-        self._write_masks(np.arange(len(self._envs)))
+        self._reread_masks()
+
+    def _reread_masks(self) -> None:
+        """Read the masks of all environments whose episode goes on."""
+        if self._reads_masks and self._rows is not None:
+            self._write_masks(np.flatnonzero(self._rows.status[:, 0] != Status.ABSENT))
 
     def _write_masks(self, arenas: NDArray[np.intp]) -> None:
         if self._rows is None or self._rows.action_mask is None:
             return
-        mask = self._rows.action_mask
+        masks = self._rows.action_mask[:, 0]
         if not self._reads_masks:
-            mask[arenas] = True
+            masks[arenas] = True
             return
         for arena in arenas.tolist():
-            if arena < len(self._envs):
-                mask[arena, 0] = _flat_mask(self._envs[arena].get_wrapper_attr("action_masks")())
+            if arena >= len(self._envs):
+                continue
+            mask = _flat_mask(self._envs[arena].get_wrapper_attr("action_masks")())
+            if mask.shape != masks.shape[1:]:
+                raise ContractError(
+                    f"action_masks() of environment {arena} returned {mask.size} entries: expected "
+                    f"{masks.shape[1]}, one for each choice of its action space (MultiDiscrete: "
+                    "branch after branch; MultiBinary: no and yes of each)."
+                )
+            masks[arena] = mask
 
     def _env_seed(self, seed: np.uint64) -> int | None:
         return None if seed == NO_SEED else seeding.env_seed(seed)
@@ -164,7 +183,7 @@ class GymnasiumSimulator(_Environments):
         """Return the spaces of one environment, made and closed for the purpose."""
         env = self._make()
         try:
-            return self._space_spec(env, reseeds=True)
+            return _spec_of(env, env.action_space, reseeds=True)
         finally:
             env.close()
 
@@ -189,13 +208,16 @@ class HostedEnvironments(_Environments):
 
     Args:
         env_fns: One function per environment, for all servers together.
+        names_options: Whether ``reset`` of an environment is always given ``options``, as
+            Gymnasium does, or only where there are some, as stable-baselines3 does.
     """
 
     spec_needs_server: ClassVar[bool] = True
 
-    def __init__(self, env_fns: Sequence[EnvFn]) -> None:
+    def __init__(self, env_fns: Sequence[EnvFn], names_options: bool = False) -> None:
         super().__init__()
         self._env_fns = list(env_fns)
+        self._default_reset = {"options": None} if names_options else {}
 
     def open(self, context: ServerContext) -> None:
         """Make this server's environments."""
@@ -214,7 +236,10 @@ class HostedEnvironments(_Environments):
 
     def spec(self) -> SimulatorSpec:
         """Return the spaces of the environments that `open` made."""
-        return self._space_spec(self._envs[0], reseeds=False)
+        action_space = StructuredActions.where_needed(self._envs[0].action_space)
+        if isinstance(action_space, StructuredActions):
+            self._unpack = action_space.unpack
+        return _spec_of(self._envs[0], action_space, reseeds=False)
 
     def _env_seed(self, seed: np.uint64) -> int | None:
         return None if seed == NO_SEED else int(seed)
@@ -266,9 +291,14 @@ class HostedEnvironments(_Environments):
         """Return whether each environment is wrapped by a class."""
         return [_is_wrapped(self._envs[arena], wrapper) for arena in arenas]
 
-    def _reread_masks(self) -> None:
-        if self._reads_masks:
-            self._write_masks(np.arange(len(self._envs)))
+
+def _spec_of(
+    env: gymnasium.Env[Any, Any], action_space: gymnasium.Space[Any], reseeds: bool
+) -> SimulatorSpec:
+    group = AgentGroup(
+        GROUP, (AGENT,), env.observation_space, action_space, masked=_offers_masks(env)
+    )
+    return SimulatorSpec((group,), reseeds=reseeds)
 
 
 def _is_wrapped(env: Any, wrapper: type[Any]) -> bool:
@@ -283,7 +313,7 @@ def _offers_masks(env: gymnasium.Env[Any, Any]) -> bool:
     return isinstance(env.action_space, _DISCRETE) and env.has_wrapper_attr("action_masks")
 
 
-def _flat_mask(mask: Any) -> Any:
+def _flat_mask(mask: Any) -> NDArray[Any]:
     """Put the masks of several branches one after another, as sb3-contrib does."""
     if isinstance(mask, (list, tuple)) and len(mask) and np.ndim(mask[0]):
         return np.concatenate([np.ravel(branch) for branch in mask])

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 
 from gym_multisim import seeding
 from gym_multisim.errors import ConfigError
-from gym_multisim.simulator import AgentGroup, Rows, ServerContext, Simulator, SimulatorSpec, Status
+from gym_multisim.simulator import (
+    AgentGroup,
+    GroupRows,
+    Rows,
+    ServerContext,
+    Simulator,
+    SimulatorSpec,
+    Status,
+)
 
 FAULTS = ("raise", "exit", "kill", "hang", "nan", "no_legal_action", "open")
 
@@ -23,9 +32,8 @@ class Counting(Simulator):
 
     Observation (float64, 4 numbers): the episode's seed as a number in [0, 1), the steps of this
     episode, the agent's index, and the sum of its actions. Reward: the action, plus a hundredth of
-    the agent's index. An agent lives ``episode_length + lifetimes[agent]`` steps, and is then
-    terminated; a lifetime of None lives until the arena ends. Masks allow the actions
-    ``steps % actions`` and 0.
+    the agent's index. An episode lasts ``episode_length`` steps; then all agents are terminated. Masks
+    allow the actions ``steps % actions`` and 0.
 
     Args:
         agents: How many agents an arena has.
@@ -145,7 +153,7 @@ class Counting(Simulator):
             sys.stdout.flush()
             os._exit(3)
         if self._fault == "kill":
-            print("about to be killed", flush=True)
+            print("about to be killed")
             os.kill(os.getpid(), signal.SIGKILL)
         if self._fault == "hang":
             time.sleep(3600.0)
@@ -176,3 +184,171 @@ class Nothing(Simulator):
 
     def step(self, arenas: NDArray[np.intp], rows: Rows) -> None:
         """Do nothing."""
+
+
+class Scripted(Simulator):
+    """Writes what its script says, step by step, and notes what it was asked.
+
+    Observation (float64, 4 numbers): the arena's episode (0, 1, …), the steps of this episode, the
+    agent's index, and its last action (-1 before the first). Rewards are 1 for every row that was
+    present. Everything else follows from the script.
+
+    Args:
+        scripts: One per arena, reused in turn by global arena number: by step of an episode (0 is
+            its reset), what to write, as field of `GroupRows` → agent index → value.
+        agents: How many agents an arena has.
+        actions: How many actions an agent has.
+        masked: Write masks that allow everything.
+        continuing: See `SimulatorSpec`.
+        reseeds: See `SimulatorSpec`.
+    """
+
+    def __init__(
+        self,
+        scripts: Sequence[Mapping[int, Mapping[str, Mapping[int, Any]]]] = ({},),
+        agents: int = 2,
+        actions: int = 3,
+        masked: bool = False,
+        continuing: bool = False,
+        reseeds: bool = True,
+    ) -> None:
+        self._scripts = scripts
+        self._agents = agents
+        self._actions = actions
+        self._masked = masked
+        self._continuing = continuing
+        self._reseeds = reseeds
+        self._asked: list[tuple[str, list[int], list[int]]] = []
+
+    def spec(self) -> SimulatorSpec:
+        """Return one group, ``actors``, and the metric ``score``."""
+        from gymnasium import spaces
+
+        group = AgentGroup(
+            "actors",
+            tuple(f"actor_{i}" for i in range(self._agents)),
+            spaces.Box(-1.0, np.inf, (4,), np.float64),
+            spaces.Discrete(self._actions),
+            masked=self._masked,
+            idle_action=self._actions - 1,
+        )
+        return SimulatorSpec(
+            (group,), metrics=("score",), continuing=self._continuing, reseeds=self._reseeds
+        )
+
+    def open(self, context: ServerContext) -> None:
+        """Allocate the counters."""
+        numbers = range(context.first_arena, context.first_arena + context.arenas)
+        self._script_of = [self._scripts[number % len(self._scripts)] for number in numbers]
+        self._episode = np.full(context.arenas, -1)
+        self._steps = np.zeros(context.arenas, dtype=np.int64)
+
+    def reset(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64], rows: Rows) -> None:
+        """Begin the script again."""
+        self._asked.append(("reset", arenas.tolist(), seeds.tolist()))
+        (group,) = rows.values()
+        self._episode[arenas] += 1
+        self._steps[arenas] = 0
+        group.observation[arenas, :, 2] = np.arange(self._agents)
+        group.observation[arenas, :, 3] = -1.0
+        self._play(arenas, group)
+
+    def step(self, arenas: NDArray[np.intp], rows: Rows) -> None:
+        """Play the next step of the script."""
+        self._asked.append(("step", arenas.tolist(), []))
+        (group,) = rows.values()
+        self._steps[arenas] += 1
+        present = group.status[arenas] != Status.ABSENT
+        group.observation[arenas, :, 3] = np.where(
+            present, group.action[arenas], group.observation[arenas, :, 3]
+        )
+        group.reward[arenas] = present
+        self._play(arenas, group)
+
+    def _play(self, arenas: NDArray[np.intp], group: GroupRows) -> None:
+        group.observation[arenas, :, 0] = self._episode[arenas, None]
+        group.observation[arenas, :, 1] = self._steps[arenas, None]
+        if group.action_mask is not None:
+            group.action_mask[arenas] = True
+        for arena in arenas:
+            for field, by_agent in self._script_of[arena].get(int(self._steps[arena]), {}).items():
+                for agent, value in by_agent.items():
+                    getattr(group, field)[arena, agent] = value
+
+    def asked(self) -> list[tuple[str, list[int], list[int]]]:
+        """Return, and forget, every ``reset`` and ``step``: its name, arenas and seeds."""
+        asked, self._asked = self._asked, []
+        return asked
+
+
+class TwoGroups(Simulator):
+    """Two agent groups with nothing in common, to test whatever handles spaces.
+
+    Hunters (2 in an arena) observe a Dict of an image and a Tuple, have MultiDiscrete actions and
+    masks that forbid the entry ``steps % 3`` of the first branch, and are rewarded with ten times
+    their first choice plus their second. Prey (3 in an arena) observe and act in Boxes; they see,
+    and are rewarded with, the sum of their action.
+
+    Args:
+        episode_length: Steps after which all agents of an arena are terminated.
+    """
+
+    def __init__(self, episode_length: int = 4) -> None:
+        self._length = episode_length
+
+    def spec(self) -> SimulatorSpec:
+        """Return the groups ``hunters`` and ``prey``."""
+        from gymnasium import spaces
+
+        body = spaces.Tuple((spaces.Discrete(5), spaces.MultiBinary(3)))
+        view = spaces.Dict(
+            {"camera": spaces.Box(0, 255, (2, 3), np.uint8), "body": body, "load": _box((2, 0))}
+        )
+        hunters = AgentGroup(
+            "hunters",
+            ("h0", "h1"),
+            view,
+            spaces.MultiDiscrete([3, 4]),
+            masked=True,
+            idle_action=np.array([1, 3]),
+        )
+        prey = AgentGroup("prey", ("p0", "p1", "p2"), _box(()), _box((2,)))
+        return SimulatorSpec((hunters, prey))
+
+    def open(self, context: ServerContext) -> None:
+        """Allocate the step counters."""
+        self._steps = np.zeros(context.arenas, dtype=np.int64)
+
+    def reset(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64], rows: Rows) -> None:
+        """Begin at step 0."""
+        self._steps[arenas] = 0
+        rows["prey"].observation[arenas] = 0.0
+        self._write_hunters(arenas, rows["hunters"])
+
+    def step(self, arenas: NDArray[np.intp], rows: Rows) -> None:
+        """Take all actions at once."""
+        hunters, prey = rows["hunters"], rows["prey"]
+        self._steps[arenas] += 1
+        hunters.reward[arenas] = hunters.action[arenas] @ np.array([10, 1])
+        prey.observation[arenas] = prey.action[arenas].sum(axis=2)
+        prey.reward[arenas] = prey.observation[arenas]
+        for group in rows.values():
+            group.terminated[arenas] = self._steps[arenas, None] >= self._length
+        self._write_hunters(arenas, hunters)
+
+    def _write_hunters(self, arenas: NDArray[np.intp], hunters: GroupRows) -> None:
+        steps = self._steps[arenas]
+        agents = np.arange(2)
+        place, bits = hunters.observation["body"]
+        place[arenas] = (steps[:, None] + agents) % 5
+        bits[arenas] = agents[:, None] >> np.arange(3) & 1
+        hunters.observation["camera"][arenas] = (steps % 256)[:, None, None, None]
+        assert hunters.action_mask is not None
+        hunters.action_mask[arenas] = True
+        hunters.action_mask[arenas, :, steps % 3] = False
+
+
+def _box(shape: tuple[int, ...]) -> Any:
+    from gymnasium import spaces
+
+    return spaces.Box(-1.0, 1.0, shape, np.float32)

@@ -1,0 +1,34 @@
+"""Fixtures for all tests."""
+
+import gc
+import tempfile
+import uuid
+
+import pytest
+from processes import MARK, kill_marked, open_descriptors, wait_all_gone
+
+
+@pytest.fixture
+def mark(monkeypatch):
+    """A mark that all processes started by this test carry; whatever carries it is killed."""
+    value = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, value)
+    yield value
+    kill_marked(value)
+
+
+@pytest.fixture
+def leaves_nothing(mark, monkeypatch, tmp_path):
+    """Fail a test that leaves a process, an open descriptor or a temporary file behind."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = open_descriptors()
+    yield
+    wait_all_gone(mark)
+    if not open_descriptors().keys() <= before.keys():
+        gc.collect()  # the shared block is closed with the last view of it
+    left = {fd: what for fd, what in open_descriptors().items() if fd not in before}
+    assert not left, f"descriptors left open: {left}"
+    assert not list(temporary.iterdir()), "temporary files left"
