@@ -29,6 +29,8 @@ from gym_multisim.errors import ConfigError, MultiSimError, nearest_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gym_multisim.benchmarks import Row
+
 _WIDTH = 120  # of what is written to a file or a pipe
 
 
@@ -148,16 +150,22 @@ def list_simulators() -> None:
             _needs(entry),
             f"multisim/{entry.env_id}" if entry.env_id else "–",
         )
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    extras = {entry.extra for entry in registry.entries() if not _is_installed(entry)}
+    if extras:
+        packages = f"pip install 'gym-multisim[{','.join(sorted(extras))}]'"
+        console.print(f"To add what is missing: {escape(packages)}", highlight=False)
 
 
 def _needs(entry: registry.Entry) -> str:
     if not entry.needs:
         return "nothing more"
-    if importlib.util.find_spec(entry.needs) is not None:
-        return f"{entry.needs} [green](installed)[/]"
-    command = escape(f"pip install 'gym-multisim[{entry.extra}]'")
-    return f"{entry.needs} [red](missing)[/]: {command}"
+    return f"{entry.needs} {'(installed)' if _is_installed(entry) else '[red](missing)[/]'}"
+
+
+def _is_installed(entry: registry.Entry) -> bool:
+    return not entry.needs or importlib.util.find_spec(entry.needs) is not None
 
 
 # --- bench --------------------------------------------------------------------------------------
@@ -171,11 +179,14 @@ def bench(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows to a file.")
     ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How many rounds; figures are medians over them.")
+    ] = 5,
     only_list: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
     traceback: Traceback = False,
 ) -> None:
     """Measure this package beside its peers; exit code 1 if a figure misses its target."""
-    from gym_multisim.benchmarks import BENCHMARKS, run_benchmark
+    from gym_multisim.benchmarks import BENCHMARKS, machine, run_benchmark
 
     if only_list or name is None:
         table = Table("name", "what it measures", title="Benchmarks", title_style="bold")
@@ -188,40 +199,53 @@ def bench(
             f"There is no benchmark named {name!r}.{nearest_name(name, BENCHMARKS)} "
             f"Known: {', '.join(BENCHMARKS)}, all."
         )
-    rows: list[Any] = []
+    progress = _console(stderr=True)
+    rows: list[Row] = []
+    if json_file is not None:
+        _write_rows(json_file, rows)  # that it cannot be written should show now, not at the end
     for chosen in BENCHMARKS if name == "all" else (name,):
-        rows += run_benchmark(chosen)
+        rows += run_benchmark(
+            chosen, repeats=repeats, report=lambda line: progress.print(line, style="dim")
+        )
         if json_file is not None:  # after each, so that an interruption loses no figures
-            values = [dataclasses.asdict(row) for row in rows]
-            json_file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    _console().print(_bench_table(rows))
-    if not all(row.holds for row in rows):
+            _write_rows(json_file, rows)
+    console = _console()
+    console.print(_bench_table(rows))
+    console.print(machine(), style="dim", highlight=False)
+    if any(row.holds is False for row in rows):
         raise typer.Exit(1)
 
 
-def _bench_table(rows: Sequence[Any]) -> Table:
+def _write_rows(path: Path, rows: Sequence[Row]) -> None:
+    text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2, ensure_ascii=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json {path}: the file cannot be written: {error}.") from error
+
+
+def _bench_table(rows: Sequence[Row]) -> Table:
+    from gym_multisim.benchmarks.measuring import number
+
     table = Table()
-    for title in ("bench", "name", "value", "unit", "peer", "peer value", "ratio", "target"):
-        is_number = title in ("value", "peer value", "ratio", "target")
+    for title in ("bench", "measured", "value", "unit", "peer", "peer's", "ratio", "target"):
+        is_number = title in ("value", "peer's", "ratio")
         table.add_column(title, justify="right" if is_number else "left")
     table.add_column("holds")
+    holds = {True: "[green]yes[/]", False: "[bold red]no[/]", None: "–"}
     for row in rows:
-        values = (row.value, row.unit, row.peer, row.peer_value, row.ratio, row.target)
         table.add_row(
             row.bench,
-            row.name,
-            *(escape(_figure(value)) for value in values),
-            "[green]yes[/]" if row.holds else "[bold red]no[/]",
+            escape(row.name),
+            number(row.value),
+            escape(row.unit),
+            escape(row.peer),
+            "" if row.peer_value is None else number(row.peer_value),
+            "" if row.ratio is None else number(row.ratio),
+            row.target,
+            holds[row.holds],
         )
     return table
-
-
-def _figure(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 # --- check --------------------------------------------------------------------------------------

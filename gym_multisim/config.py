@@ -124,13 +124,14 @@ class LearningConfig(_Section):
         total_timesteps: Agent steps.
         seed: Of the episodes, the policy's first weights and its choices; null draws one.
         progress_bar: Show one.
-        torch_threads: Threads of PyTorch; null leaves its own choice.
+        torch_threads: Threads of PyTorch; null leaves its own choice, which is as many as there are
+            cores. More than one slows small networks, and takes the cores that the servers need.
     """
 
     total_timesteps: Count
     seed: Seed | None = None
     progress_bar: bool = True
-    torch_threads: Count | None = None
+    torch_threads: Count | None = 1
 
 
 class EvaluationConfig(_Section):

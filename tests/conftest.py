@@ -31,4 +31,6 @@ def leaves_nothing(mark, monkeypatch, tmp_path):
         gc.collect()  # the shared block is closed with the last view of it
     left = {fd: what for fd, what in open_descriptors().items() if fd not in before}
     assert not left, f"descriptors left open: {left}"
-    assert not list(temporary.iterdir()), "temporary files left"
+    theirs = ("SB3-", "torchinductor_")  # stable-baselines3 and torch leave these
+    ours = [path for path in temporary.iterdir() if not path.name.startswith(theirs)]
+    assert not ours, "temporary files left"

@@ -15,13 +15,13 @@ def differences(found, expected, path="it"):
         pairs = enumerate(zip(found, expected, strict=True))
         return [d for i, (f, e) in pairs for d in differences(f, e, f"{path}[{i}]")]
     if isinstance(expected, np.ndarray):
-        is_same = (
-            isinstance(found, np.ndarray)
-            and (found.dtype, found.shape) == (expected.dtype, expected.shape)
-            and np.array_equal(found, expected)
+        is_alike = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (
+            expected.dtype,
+            expected.shape,
         )
-        if is_same and expected.dtype == object:
-            return differences(found.tolist(), expected.tolist(), path)
+        if is_alike and expected.dtype == object:
+            return differences(list(found.ravel()), list(expected.ravel()), path)
+        is_same = is_alike and np.array_equal(found, expected)
     else:
         is_same = type(found) is type(expected) and bool(found == expected)
     return [] if is_same else [f"{path}: {found!r} instead of {expected!r}"]

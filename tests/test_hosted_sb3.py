@@ -23,6 +23,7 @@ from hosted_envs import (
     short,
 )
 from processes import output_of_script
+from small_simulators import no_calls
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
@@ -202,9 +203,14 @@ def test_made_by_make_vec_env_of_sb3():
     """`make_vec_env(…, vec_env_cls=HostedVecEnv)` works, with seed and options, as for others."""
     made = [
         make_vec_env(
-            "CartPole-v1", 3, seed=5, vec_env_cls=cls, env_kwargs={"sutton_barto_reward": True}
+            "CartPole-v1",
+            3,
+            seed=5,
+            vec_env_cls=cls,
+            vec_env_kwargs=kwargs,
+            env_kwargs={"sutton_barto_reward": True},
         )
-        for cls in (HostedVecEnv, DummyVecEnv)
+        for cls, kwargs in ((HostedVecEnv, {"num_workers": 1}), (DummyVecEnv, None))
     ]
     assert made[0].env_is_wrapped(Monitor) == [True] * 3
     runs = [played(venv) for venv in made]
@@ -385,23 +391,20 @@ def legal_actions(masks, space):
     return choices[0] if isinstance(space, spaces.Discrete) else np.stack(choices, axis=1)
 
 
-def test_masks_need_no_message_once_they_travel(monkeypatch):
+def test_masks_need_no_message_once_they_travel():
     """After the first question, masks and whether there are any cost no call to a worker."""
     venv = HostedVecEnv([Masked] * 4, num_workers=2)
     venv.reset()
     assert venv.has_attr("action_masks")
     venv.env_method("action_masks")
     asked = venv.get_attr("asked")
-    real_call = venv.pool.call
-    monkeypatch.setattr(venv.pool, "call", None)
-    for _ in range(6):
-        masks = venv.env_method("action_masks")
-        assert venv.has_attr("action_masks")
-        venv.step(np.stack(masks).argmax(axis=1))
-    monkeypatch.setattr(venv.pool, "call", real_call)
-    assert [
-        after - before for after, before in zip(venv.get_attr("asked"), asked, strict=True)
-    ] == [6] * 4, "an environment is asked for one mask per observation"
+    with no_calls(venv.pool):
+        for _ in range(6):
+            masks = venv.env_method("action_masks")
+            assert venv.has_attr("action_masks")
+            venv.step(np.stack(masks).argmax(axis=1))
+    more = np.subtract(venv.get_attr("asked"), asked)
+    assert more.tolist() == [6] * 4, "an environment is asked for one mask per observation"
     venv.close()
 
 

@@ -626,6 +626,25 @@ def test_the_end_of_a_long_log_is_shown():
     assert error.log_tail.splitlines() == [str(line) for line in range(980, 1000)]
 
 
+def test_an_interrupt_of_an_inline_step_is_an_error_of_whoever_receives_it():
+    """It is raised at once; half a step is not handed out, nor waited for."""
+
+    class Interrupted(Counting):
+        def step(self, arenas, rows):
+            super().step(arenas, rows)
+            if self._server_steps == 2:
+                raise KeyboardInterrupt
+
+    pool = faulty(kind=Interrupted, backend="inline")
+    pool.reset()
+    pool.step([0] * 2)
+    with pytest.raises(KeyboardInterrupt):
+        pool.step([0] * 2)
+    with pytest.raises(SimulatorError, match="server 0 raised: KeyboardInterrupt"):
+        pool.recv()
+    assert pool.is_closed
+
+
 def test_an_error_of_use_is_no_fault():
     """A caller's mistake leaves a pool as it was."""
     with faulty() as pool:

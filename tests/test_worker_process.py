@@ -1,11 +1,13 @@
 """Workers as processes: what they load, what they inherit, and that none outlives its caller."""
 
+import functools
 import os
 import random
 import signal
 import sys
 import textwrap
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -331,6 +333,7 @@ def test_nothing_outlives_a_caller_that_forgets_to_close(end, tmp_path, mark):
     with running_script(script(f"pool = run(HasChild)\n{end}"), tmp_path, mark) as process:
         process.wait(30)
         assert process.returncode == (-signal.SIGTERM if "SIGTERM" in end else 0)
+        assert process.stderr.read() == ""
         wait_all_gone(mark, 2.0)
 
 
@@ -373,8 +376,17 @@ def test_an_interrupt_ends_all(use, tmp_path, mark):
         wait_all_gone(mark, 2.0)
 
 
-def test_a_pool_goes_on_after_an_interrupt_that_was_caught():
-    """Between steps nothing is lost; a step that was interrupted can be received."""
+@pytest.fixture
+def interrupt_after():
+    """Returns a function that interrupts this thread after some seconds."""
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield functools.partial(signal.setitimer, signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_pool_goes_on_after_an_interrupt_that_was_caught(interrupt_after):
+    """A step that was interrupted can be received, and nothing is lost."""
 
     class Slow(Counting):
         def step(self, arenas, rows):
@@ -383,16 +395,31 @@ def test_a_pool_goes_on_after_an_interrupt_that_was_caught():
 
     with SimulatorPool(Slow, servers=2) as pool:
         pool.reset()
-        previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            with pytest.raises(KeyboardInterrupt):
-                pool.step([1, 2])
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, previous)
+        interrupt_after(0.1)
+        with pytest.raises(KeyboardInterrupt):
+            pool.step([1, 2])
         assert pool.recv().observation[:, 3].tolist() == [1.0, 2.0]
         assert pool.step([1, 1]).observation[:, 3].tolist() == [2.0, 3.0]
+
+
+@pytest.mark.slow
+def test_interrupts_at_any_moment_leave_a_pool_in_step_or_closed(interrupt_after):
+    """No row is wrong afterwards, no step is made twice, and nobody waits in vain."""
+    rng = random.Random(0)
+    pool = SimulatorPool(Counting, step_timeout=5.0, simulator_options={"episode_length": 10**9})
+    steps_received = 0
+    with pool:
+        pool.reset()
+        for _ in range(300):
+            with suppress(KeyboardInterrupt):
+                interrupt_after(rng.random() * 1e-3 + 1e-5)
+                while True:
+                    pool.step([1])
+            if pool._pending:
+                pool.recv()
+            _, steps, _, actions = pool.step([1]).observation[0]
+            assert steps == actions > steps_received
+            steps_received = steps
 
 
 @pytest.mark.parametrize(
@@ -468,15 +495,17 @@ def test_the_end_of_the_thread_that_made_a_pool_does_not_end_it():
         assert pool.step([1]).reward.tolist() == [1.0]
 
 
-def test_server_programs_end_though_worker_and_caller_are_killed(tmp_path, mark):
-    """A program that `ServerProcess` started holds its worker's lifeline, and needs nobody else."""
-    text = script("""
+@pytest.mark.parametrize("starts", ["ServerProcess(context, command)", "subprocess.Popen(command)"])
+def test_programs_end_though_worker_and_caller_are_killed(starts, tmp_path, mark):
+    """Nobody of the run is left to end them: the kernel does."""
+    text = script(f"""
     from gym_multisim.servers.process import ServerProcess
 
     class External(Counting):
         def open(self, context):
             super().open(context)
-            ServerProcess(context, ["sleep", "1000"])
+            command = ["sleep", "1000"]
+            {starts}
 
     pool = run(External)
     print(*[worker.pid for worker in pool.statistics().workers], flush=True)
@@ -488,5 +517,22 @@ def test_server_programs_end_though_worker_and_caller_are_killed(tmp_path, mark)
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(marked_processes(mark)) == 3, 2.0, "the end of the workers")
+        process.kill()
+        wait_all_gone(mark, 2.0)
+
+
+def test_nothing_outlives_a_caller_that_is_killed_while_it_closes(tmp_path, mark):
+    """One server has ended, and forgot its program; the other takes its time."""
+    text = script("""
+    class Lingers(HasChild):
+        def close(self):
+            if self._server == 1:
+                print("closing", flush=True)
+                time.sleep(1000)
+    run(Lingers, stop_timeout=900.0, inherit_output=True).close()
+    """)
+    with running_script(text, tmp_path, mark) as process:
+        assert next_line(process) == "closing"
+        wait_until(lambda: len(marked_processes(mark)) == 4, 5.0, "the end of the first worker")
         process.kill()
         wait_all_gone(mark, 2.0)

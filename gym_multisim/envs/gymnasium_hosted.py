@@ -103,7 +103,7 @@ class HostedVectorEnv(PoolVectorEnv):
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Call a method of every environment, or return its attribute."""
         self._require_open()
-        return tuple(self._calls.ask("call_or_get", list(range(self.num_envs)), name, args, kwargs))
+        return tuple(self._calls.ask("call_or_get", range(self.num_envs), name, args, kwargs))
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Return an attribute of every environment."""
@@ -118,7 +118,7 @@ class HostedVectorEnv(PoolVectorEnv):
             raise ConfigError(
                 f"set_attr({name!r}) got {len(values)} values: expected one, or {self.num_envs}."
             )
-        self._calls.assign("set_wrapper_attribute", range(self.num_envs), name, values)
+        self._calls.ask("set_wrapper_attribute", range(self.num_envs), name, values)
 
     def render(self) -> tuple[Any, ...] | None:
         """Return what every environment renders."""

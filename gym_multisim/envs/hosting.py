@@ -95,40 +95,25 @@ class HostedActions:
 
 
 class EnvironmentCalls:
-    """Reaches single environments of a hosting pool through its control channel."""
+    """Reaches single environments of a hosting pool, all workers at once."""
 
     def __init__(self, pool: SimulatorPool) -> None:
         self._pool = pool
 
     def ask(self, method: str, rows: Sequence[int], *args: Any) -> list[Any]:
-        """Call a method of `HostedEnvironments` for some rows; answers are in their order."""
-        answers: dict[int, Any] = {}
-        for server, local in self._by_server(rows).items():
-            result = self._call(server, method, local, *args)
-            for arena, answer in zip(local, result, strict=True):
-                answers[server * self._pool.arenas_per_server + arena] = answer
-        return [answers[row] for row in rows]
+        """Call a method of `HostedEnvironments` for some rows; answers are in their order.
 
-    def assign(self, method: str, rows: Sequence[int], name: str, values: Sequence[Any]) -> None:
-        """Set an attribute of some rows, one value each."""
-        value_of = dict(zip(rows, values, strict=True))
-        for server, local in self._by_server(rows).items():
-            first = server * self._pool.arenas_per_server
-            own = [value_of[first + arena] for arena in local]
-            self._call(server, method, local, name, own)
-
-    def _call(self, server: int, method: str, *args: Any) -> Any:
-        """Call; let an environment's AttributeError be one here, since callers test for it."""
+        Raises:
+            AttributeError: An environment lacks what was asked for; callers test for it.
+            SimulatorError: An environment raised something else.
+        """
+        per_server = self._pool.arenas_per_server
+        servers = sorted({row // per_server for row in rows})
         try:
-            return self._pool.call(method, *args, servers=[server])[0]
+            results = self._pool.call(method, list(rows), *args, servers=servers)
         except SimulatorError as error:
             if isinstance(error.__cause__, AttributeError):
                 raise AttributeError(str(error.__cause__)) from error
             raise
-
-    def _by_server(self, rows: Sequence[int]) -> dict[int, list[int]]:
-        by_server: dict[int, list[int]] = {}
-        for row in rows:
-            server, arena = divmod(row, self._pool.arenas_per_server)
-            by_server.setdefault(server, []).append(arena)
-        return by_server
+        answers = dict(zip(servers, map(iter, results), strict=True))
+        return [next(answers[row // per_server]) for row in rows]

@@ -72,7 +72,7 @@ class HostedVecEnv(PoolVecEnv):
         """Return whether all environments have an attribute."""
         if attr_name == "action_masks" and self._is_masked():
             return True
-        return all(self.pool.call("has_attribute", attr_name))
+        return all(self._calls.ask("has_attribute", range(self.num_envs), attr_name))
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of some environments, looked up through their wrappers."""
@@ -80,8 +80,7 @@ class HostedVecEnv(PoolVecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of some environments (of their outermost wrapper)."""
-        rows = self._row_list(indices)
-        self._calls.assign("set_attribute", rows, attr_name, [value] * len(rows))
+        self._calls.ask("set_attribute", self._row_list(indices), attr_name, value)
 
     def env_method(
         self,
@@ -111,4 +110,4 @@ class HostedVecEnv(PoolVecEnv):
         """Return what each environment renders, or None for each if it does not render arrays."""
         if self.render_mode != "rgb_array":
             return [None] * self.num_envs
-        return [self.pool.render(row) for row in range(self.num_envs)]
+        return self._calls.ask("draw", range(self.num_envs))

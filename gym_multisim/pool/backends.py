@@ -176,12 +176,15 @@ class InlineBackend:
             else:
                 runner.reset()
             self._news[server] = runner.news
-        except Exception as error:
+        except BaseException as error:
             outcome = Outcome.ERROR
             self._news[server] = error
-        control[base + Control.OUTCOME] = outcome
-        control[base + Control.NEWS] = int(self._news[server] is not None)
-        control[base + Control.DONE] = control[base + Control.SENT]
+            if not isinstance(error, Exception):
+                raise  # an interrupt: now, and from whoever asks for this half of a step
+        finally:
+            control[base + Control.OUTCOME] = outcome
+            control[base + Control.NEWS] = int(self._news[server] is not None)
+            control[base + Control.DONE] = control[base + Control.SENT]
 
     def wait(self, timeout: float) -> None:
         """Return at once: everything posted is done."""
@@ -191,7 +194,7 @@ class InlineBackend:
         assert self._buffers is not None
         news = self._news.pop(server, None)
         if self._buffers.control[server * int(Control.WIDTH) + Control.OUTCOME] == Outcome.ERROR:
-            assert isinstance(news, Exception)
+            assert isinstance(news, BaseException)
             raise _remote(SimulatorError, server, "raised", RemoteError.of(news), "") from news
         return news
 
@@ -339,8 +342,12 @@ class ProcessBackend:
         control = self._control
         base = server * _WIDTH
         control[base + _COMMAND] = command
-        control[base + _SENT] += 1
-        process.go.set()
+        try:
+            control[base + _SENT] += 1
+            process.go.set()
+        except BaseException:  # an interrupt: what was sent must not wait for its wake-up
+            process.go.set()
+            raise
         if message:
             try:
                 process.channel.send(message, time.monotonic() + self._startup_timeout)
@@ -370,6 +377,7 @@ class ProcessBackend:
             ) from None
         except (EOFError, ConnectionError):
             raise process.gone(WorkerDiedError, "is gone") from None
+        self._control[base + Control.NEWS] = 0  # they cannot be taken twice
         if self._control[base + Control.OUTCOME] == Outcome.ERROR:
             original = news.original()
             raise _remote(SimulatorError, server, "raised", news, process.log_tail()) from original
@@ -441,9 +449,12 @@ class _WorkerProcess:
             self.channel = Channel(ours)
             self.channel_fd = ours.fileno()
             lifeline, ours_alive = os.pipe()
-            passed_on.callback(os.close, lifeline)
             kept.callback(_let_go, ours_alive)
             _lifelines.add(ours_alive)
+            # Held here too, the reading end outlives its worker, so that the caller's death still
+            # cuts the lifeline of whom a dead worker left behind. (Of what a dead process held,
+            # Linux releases last what had the lowest number, and that is this end.)
+            kept.callback(os.close, lifeline)
             self._log = kept.enter_context(_open_log(server, log_directory))
             signals = (self.go.read_fd, self.go.write_fd, done.read_fd, done.write_fd)
             fds = (theirs.fileno(), memory, lifeline)

@@ -441,8 +441,9 @@ class SimulatorPool:
                     answers.append(self._backend.take_news(server, self._deadlines[server]))
                 except SimulatorError as error:
                     failure = failure or error
-        except ServerError:
-            self._fail()
+        except BaseException as error:
+            if isinstance(error, ServerError) or not isinstance(error, Exception):
+                self._fail()  # also where an interrupt may have left half a message
             raise
         if failure is not None:
             raise failure
@@ -528,13 +529,17 @@ class SimulatorPool:
         infos: InfoMap = {}
         reset_infos: InfoMap = {}
         control = self._control
-        for server in done:
-            if control[server * _WIDTH + _NEWS]:
-                self._take_infos(server, infos, reset_infos)
-        if len(done) == len(self._pending):
-            self._pending = []
-        else:
-            self._pending = [server for server in self._pending if server not in done]
+        try:
+            for server in done:
+                if control[server * _WIDTH + _NEWS]:
+                    self._take_infos(server, infos, reset_infos)
+            if len(done) == len(self._pending):
+                self._pending = []
+            else:
+                self._pending = [server for server in self._pending if server not in done]
+        except BaseException:  # an interrupt too: news that were taken cannot be taken again
+            self._fail()
+            raise
         return self._make_batch(done, infos, reset_infos)
 
     def _await(self, needed: int, timeout: float | None) -> list[int]:
@@ -589,11 +594,7 @@ class SimulatorPool:
         return words[Control.COMMAND] == Command.STEP and bool(words[Control.RESETTING])
 
     def _take_infos(self, server: int, infos: InfoMap, reset_infos: InfoMap) -> None:
-        try:
-            news = self._backend.take_news(server, time.monotonic() + self.timeouts.step)
-        except BaseException:  # an interrupt too: half a message leaves the channel out of step
-            self._fail()
-            raise
+        news = self._backend.take_news(server, time.monotonic() + self.timeouts.step)
         if not isinstance(news, Infos):
             return
         for source, into in ((news.step, infos), (news.reset, reset_infos)):

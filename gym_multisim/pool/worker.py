@@ -200,6 +200,8 @@ class Worker:
             generation = control[sent]
             if command == stop:
                 return
+            if generation == control[finished]:
+                continue  # woken twice for one command
             message = b""
             try:
                 if command == step:

@@ -221,7 +221,7 @@ class HostedEnvironments(_Environments):
 
     def open(self, context: ServerContext) -> None:
         """Make this server's environments."""
-        first = context.first_arena
+        first = self._first = context.first_arena
         for number, env_fn in enumerate(self._env_fns[first : first + context.arenas], first):
             env = _checked(env_fn(), env_fn)
             self._envs.append(env)
@@ -244,52 +244,66 @@ class HostedEnvironments(_Environments):
     def _env_seed(self, seed: np.uint64) -> int | None:
         return None if seed == NO_SEED else int(seed)
 
-    # What vector environments ask of single ones; arenas are local, and answers are in order.
+    # What vector environments ask of single ones. Rows are numbered as in the whole pool; each
+    # worker answers for its own, in their order.
 
-    def get_attribute(self, arenas: Sequence[int], name: str) -> list[Any]:
+    def get_attribute(self, rows: Sequence[int], name: str) -> list[Any]:
         """Return an attribute, looked up through the wrappers."""
-        return [self._envs[arena].get_wrapper_attr(name) for arena in arenas]
+        return [env.get_wrapper_attr(name) for env in self._chosen(rows)]
 
-    def has_attribute(self, name: str) -> bool:
-        """Return whether all environments have an attribute."""
-        return all(env.has_wrapper_attr(name) for env in self._envs)
+    def has_attribute(self, rows: Sequence[int], name: str) -> list[bool]:
+        """Return whether each environment has an attribute."""
+        return [env.has_wrapper_attr(name) for env in self._chosen(rows)]
 
-    def set_attribute(self, arenas: Sequence[int], name: str, values: Sequence[Any]) -> None:
-        """Set an attribute of the outermost wrapper, one value per environment."""
-        for arena, value in zip(arenas, values, strict=True):
-            setattr(self._envs[arena], name, value)
+    def set_attribute(self, rows: Sequence[int], name: str, value: Any) -> list[None]:
+        """Set an attribute of the outermost wrapper."""
+        own = self._chosen(rows)
+        for env in own:
+            setattr(env, name, value)
         self._reread_masks()
+        return [None] * len(own)
 
     def set_wrapper_attribute(
-        self, arenas: Sequence[int], name: str, values: Sequence[Any]
-    ) -> None:
-        """Set an attribute where the wrappers have it, one value per environment."""
-        for arena, value in zip(arenas, values, strict=True):
-            self._envs[arena].set_wrapper_attr(name, value)
+        self, rows: Sequence[int], name: str, values: Sequence[Any]
+    ) -> list[None]:
+        """Set an attribute where the wrappers have it, one value per row."""
+        value_of = dict(zip(rows, values, strict=True))
+        own = [row for row in rows if self._is_mine(row)]
+        for row in own:
+            self._envs[row - self._first].set_wrapper_attr(name, value_of[row])
         self._reread_masks()
+        return [None] * len(own)
 
     def call_method(
-        self, arenas: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, rows: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Call a method, looked up through the wrappers, and read the masks anew."""
-        answers = [self._envs[arena].get_wrapper_attr(name)(*args, **kwargs) for arena in arenas]
+        answers = [env.get_wrapper_attr(name)(*args, **kwargs) for env in self._chosen(rows)]
         self._reread_masks()
         return answers
 
     def call_or_get(
-        self, arenas: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, rows: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Call an attribute if it is callable, else return it (Gymnasium's ``call``)."""
-        answers = []
-        for arena in arenas:
-            attribute = self._envs[arena].get_wrapper_attr(name)
-            answers.append(attribute(*args, **kwargs) if callable(attribute) else attribute)
+        found = [env.get_wrapper_attr(name) for env in self._chosen(rows)]
+        answers = [item(*args, **kwargs) if callable(item) else item for item in found]
         self._reread_masks()
         return answers
 
-    def is_wrapped(self, arenas: Sequence[int], wrapper: type[Any]) -> list[bool]:
+    def is_wrapped(self, rows: Sequence[int], wrapper: type[Any]) -> list[bool]:
         """Return whether each environment is wrapped by a class."""
-        return [_is_wrapped(self._envs[arena], wrapper) for arena in arenas]
+        return [_is_wrapped(env, wrapper) for env in self._chosen(rows)]
+
+    def draw(self, rows: Sequence[int]) -> list[Any]:
+        """Return what each environment renders."""
+        return [env.render() for env in self._chosen(rows)]
+
+    def _is_mine(self, row: int) -> bool:
+        return 0 <= row - self._first < len(self._envs)
+
+    def _chosen(self, rows: Sequence[int]) -> list[gymnasium.Env[Any, Any]]:
+        return [self._envs[row - self._first] for row in rows if self._is_mine(row)]
 
 
 def _spec_of(

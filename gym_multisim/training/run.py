@@ -108,11 +108,14 @@ def train(config: TrainingConfig, console: Console | None = None) -> TrainingRes
             directory.discard_if_bare()
             raise
         evaluations: tuple[Evaluation, ...] = ()
-        if config.evaluation is not None and interruption.requested_by is None:
-            try:
-                evaluations = _compare(run, console)
-            except Stopped:
-                console.print("[yellow]The comparison was stopped.[/] The model is saved.")
+        try:
+            if config.evaluation is not None and interruption.requested_by is None:
+                with console.status("comparing policies"):
+                    evaluations = evaluate(config, run.model)
+        except Stopped:
+            console.print("[yellow]The comparison was stopped.[/] The model is saved.")
+        finally:
+            _draw(run, evaluations)
     result = TrainingResult(
         directory.path, config, run.timesteps, run.seconds, evaluations, interruption.requested_by
     )
@@ -148,19 +151,21 @@ def _torch_threads(number: int | None) -> Iterator[None]:
 def _learn(
     config: TrainingConfig, directory: RunDirectory, interruption: Interruption, console: Console
 ) -> _Learning:
-    """Learn to the end, or until a signal comes; save in either case, and also if it fails."""
+    """Learn to the end, or until a signal comes, and save the model in either case."""
     venv = _make_venv(config, directory)
     with venv.pool:
         model = _make_model(config, venv)
-        agents = len(venv.pool.group(venv.group).agents)
-        rows = (
-            f"{venv.pool.servers} server{'s' * (venv.pool.servers > 1)} × "
-            f"{venv.pool.arenas_per_server} arenas × {agents} agent{'s' * (agents > 1)}"
+        rows = " × ".join(
+            (
+                _counted(venv.pool.servers, "server"),
+                _counted(venv.pool.arenas_per_server, "arena"),
+                _counted(len(venv.pool.group(venv.group).agents), "agent"),
+            )
         )
         run = _Learning(config, directory, model, rows, EpisodeLog())
         console.print(
             f"[bold]{config.algorithm.name}[/] learns [bold]{escape(config.simulator.name)}[/]: "
-            f"{rows} = {venv.num_envs} rows",
+            f"{rows} = {_counted(venv.num_envs, 'row')}",
             highlight=False,
         )
         report = ProgressReport(
@@ -172,8 +177,12 @@ def _learn(
     return run
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _run_algorithm(run: _Learning, callback: LearningCallback, console: Console) -> None:
-    """Learn, and save what came of it: also when it failed, for it may have taken long."""
+    """Learn, and save what came of it: also if it fails, for it may have taken long."""
     directory = run.directory
     logger = Logger(str(directory.path), [TensorBoardOutputFormat(str(directory.tensorboard))])
     run.model.set_logger(logger)
@@ -183,7 +192,8 @@ def _run_algorithm(run: _Learning, callback: LearningCallback, console: Console)
     except Exception:
         run.note_progress(start)
         if run.timesteps:
-            _save(run)
+            _save_model(run)
+            _draw(run, ())
             console.print(
                 f"[yellow]The run failed after {run.timesteps:,} agent steps.[/] What it learned "
                 f"until then is in {escape(str(directory.path))}.",
@@ -193,7 +203,7 @@ def _run_algorithm(run: _Learning, callback: LearningCallback, console: Console)
     finally:
         logger.close()
     run.note_progress(start)
-    _save(run)
+    _save_model(run)
 
 
 def _make_venv(config: TrainingConfig, directory: RunDirectory) -> MultiSimVecEnv:
@@ -242,17 +252,15 @@ def _check_masks(
         )
 
 
-# --- saving and comparing -----------------------------------------------------------------------
+# --- saving and telling -------------------------------------------------------------------------
 
 
-def _save(run: _Learning) -> None:
-    run.directory.write(run.directory.model.name, lambda path: _save_model(run.model, path))
-    _draw(run, ())
+def _save_model(run: _Learning) -> None:
+    def save(path: Path) -> None:
+        with path.open("wb") as file:  # given a name, the model would add .zip to it
+            run.model.save(file)
 
-
-def _save_model(model: BaseAlgorithm, path: Path) -> None:
-    with path.open("wb") as file:  # given a name, it would add .zip to it
-        model.save(file)
+    run.directory.write(run.directory.model.name, save)
 
 
 def _draw(run: _Learning, evaluations: tuple[Evaluation, ...]) -> None:
@@ -262,13 +270,6 @@ def _draw(run: _Learning, evaluations: tuple[Evaluation, ...]) -> None:
         run.directory.learning_curve.name,
         lambda path: draw_learning_curve(path, run.log, evaluations, title, subtitle),
     )
-
-
-def _compare(run: _Learning, console: Console) -> tuple[Evaluation, ...]:
-    with console.status("comparing with the baselines"):
-        evaluations = evaluate(run.config, run.model)
-        _draw(run, evaluations)
-    return evaluations
 
 
 def _summary(result: TrainingResult) -> dict[str, Any]:
