@@ -28,6 +28,7 @@ from gym_multisim import __version__, registry
 from gym_multisim.errors import ConfigError, nearest_name
 from gym_multisim.training.algorithms import load_algorithm, option_problems
 from gym_multisim.training.signatures import shown, signature_problems
+from gym_multisim.training.yaml_files import parse_yaml, read_config_file
 
 _Path = tuple[str | int, ...]
 
@@ -206,7 +207,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainingConf
     Raises:
         ConfigError: The file, a key or a value cannot be used; the message lists all of them.
     """
-    settings = _parse(_read(Path(path)), str(path))
+    settings = _parse(path)
     origin = _Origin(str(path))
     for override in overrides:
         key_path, value = parse_override(override)
@@ -227,79 +228,18 @@ def check_settings(settings: Mapping[str, Any], origin: str = "The settings") ->
     return _checked(settings, _Origin(origin))
 
 
-# --- reading ------------------------------------------------------------------------------------
+# --- reading and overriding ---------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: ``3e-4`` is a number, and a key that stands twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key_node.value!r} stands here a second time",
-                    problem_mark=key_node.start_mark,
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"There is no config file {str(path)!r}.{_nearest_file(path)}") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{str(path)!r} is a folder: expected a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {str(path)!r} cannot be read: {error}.") from error
-
-
-def _nearest_file(path: Path) -> str:
-    """Return a hint at an existing config with a similar name, here or in ``configs``."""
-    folders = {path.parent, Path("configs")}
-    files = [file for folder in folders for file in (*folder.glob("*.yaml"), *folder.glob("*.yml"))]
-    by_stem = {file.stem: file for file in files}
-    hint = nearest_name(path.stem, by_stem)
-    for stem, file in by_stem.items():
-        if repr(stem) in hint:
-            return f" Did you mean {str(file)!r}?"
-    return f" There are: {', '.join(map(str, sorted(files)))}." if files else ""
-
-
-def _parse(text: str, origin: str) -> dict[str, Any]:
-    settings = _parse_yaml(text, origin)
+def _parse(path: str | Path) -> dict[str, Any]:
+    settings = parse_yaml(read_config_file(Path(path)), str(path))
     if settings is None:
         return {}
     if not isinstance(settings, dict):
         raise ConfigError(
-            f"{origin} holds {shown(settings)}: expected sections such as 'simulator:'."
+            f"{path} holds {shown(settings)}: expected sections such as 'simulator:'."
         )
     return settings
-
-
-def _parse_yaml(text: str, origin: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # the loader is a safe one
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{origin}{where}: not valid YAML: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{origin}: not valid YAML: {error}.") from error
-
-
-# --- overriding ---------------------------------------------------------------------------------
 
 
 def parse_override(text: str, flag: str = "--set") -> tuple[tuple[str, ...], Any]:
@@ -318,7 +258,7 @@ def parse_override(text: str, flag: str = "--set") -> tuple[tuple[str, ...], Any
         raise ConfigError(
             f"{flag} {text}: expected key=value, with a value in YAML, such as pool.servers=4."
         )
-    return key_path, _parse_yaml(value, f"{flag} {text}")
+    return key_path, parse_yaml(value, f"{flag} {text}")
 
 
 def _set(

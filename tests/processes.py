@@ -36,9 +36,17 @@ def marked_processes(mark):
         with suppress(OSError, psutil.Error), open(f"/proc/{name}/environ", "rb", 0) as file:
             if wanted in file.read():
                 process = psutil.Process(int(name))
-                if process.status() != psutil.STATUS_ZOMBIE:
+                if not has_ended(process):
                     found.append(process)
     return found
+
+
+def has_ended(process):
+    """Whether a process is gone, or only waits to be reaped by whoever adopted it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def described(processes):

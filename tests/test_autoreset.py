@@ -1,5 +1,8 @@
 """Episode boundaries: one suite over the three autoreset modes and both backends."""
 
+import itertools
+import random
+
 import numpy as np
 import pytest
 
@@ -291,6 +294,22 @@ def test_an_arena_is_over_when_nobody_is_present():
         assert flags(batch) == ([True, True, True], [False, False, True])
         assert batch.terminated.tolist() == [True, True, True]
         assert batch.observation[:, 0].tolist() == [1.0] * 3
+
+
+def test_an_arena_that_begins_empty_waits_for_its_first_agent():
+    """Endings in other arenas do not reset it; the end of its last agent does."""
+    empty = {
+        0: {"status": {0: ABSENT}},
+        3: {"status": {0: ACTIVE}},
+        5: {"terminated": {0: True}},
+    }
+    with scripted(empty, {1: {"terminated": {0: True}}}, agents=1) as pool:
+        history = [pool.step([0, 0]).observation[0].tolist() for _ in range(6)]
+    assert history == [[0.0, t, 0.0, -1.0] for t in (1.0, 2.0, 3.0)] + [
+        [0.0, 4.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, -1.0],
+        [1.0, 1.0, 0.0, -1.0],
+    ]
 
 
 def test_what_is_written_to_absent_rows_is_ignored():
@@ -609,3 +628,135 @@ def test_unchecked_rows_pass_through():
     script = {1: {"observation": {0: [np.nan, 0, 0, 0]}}}
     with scripted(script, check_rows=False) as pool:
         assert np.isnan(pool.step([0, 0]).observation[0, 0])
+
+
+# --- any world ----------------------------------------------------------------------------------
+
+
+class World:
+    """The rules on rows once more, one arena and row by row, as plainly as can be."""
+
+    def __init__(self, script, agents, mode, continuing):
+        self.script, self.agents = script, range(agents)
+        self.mode, self.continuing = mode, continuing
+        self.episode = -1
+
+    def reset(self):
+        """Begin an episode."""
+        self.episode += 1
+        self.time, self.is_over = 0, False
+        told = self.script[0]["status"]
+        self.status = [told.get(agent, ACTIVE) for agent in self.agents]
+        self.observation = [[self.episode, 0, agent, -1] for agent in self.agents]
+        self.length = [0 for _ in self.agents]
+
+    def step(self, actions):
+        """Return for each row: reward, whether done, final observation and length if it ended."""
+        if self.is_over:
+            if self.mode is NEXT_STEP:
+                self.reset()
+            return [(0, False, None, None) for _ in self.agents]
+        self.time += 1
+        told = self.script.get(self.time, {})
+        was = list(self.status)
+        rows = []
+        for agent in self.agents:
+            observation = self.observation[agent]
+            observation[:2] = [self.episode, self.time]
+            if was[agent] != ABSENT:
+                observation[3] = actions[agent]
+                self.length[agent] += 1
+            self.status[agent] = told.get("status", {}).get(agent, was[agent])
+            rows.append(self._settle(agent, was[agent], told, list(observation)))
+        ended = any(length is not None for *_, length in rows)
+        if ended and not self.continuing and set(self.status) == {ABSENT}:
+            self.is_over = True
+            rows = [
+                row if row[1] else (row[0], True, list(observation), None)
+                for row, observation in zip(rows, self.observation, strict=True)
+            ]
+            if self.mode is SAME_STEP:
+                self.reset()
+        return rows
+
+    def _settle(self, agent, was, told, observation):
+        reward, length = float(was != ABSENT), self.length[agent]
+        if was == ABSENT:
+            is_born = self.status[agent] != ABSENT
+            self.length[agent] = 0
+            return reward, is_born, observation if is_born else None, None
+        if not told.get("terminated", {}).get(agent):
+            return reward, False, None, None
+        self.length[agent] = 0
+        if agent in told["identity"]:
+            return reward, True, told["final_observation"][agent], length
+        self.status[agent] = ABSENT
+        return reward, True, observation, length
+
+
+def random_script(rng, agents):
+    """Return a script of deaths, births, respawns and waiting, in which all die in the end."""
+    status = {agent: rng.choice([ACTIVE, ACTIVE, WAITING, ABSENT]) for agent in range(agents)}
+    script = {0: {"status": dict(status), "identity": dict.fromkeys(range(agents), 9)}}
+    for step in range(1, rng.randint(2, 12)):
+        told = {"status": {}, "terminated": {}, "identity": {}, "final_observation": {}}
+        for agent in range(agents):
+            event = rng.random()
+            if status[agent] == ABSENT:
+                if event < 0.2:
+                    told["status"][agent] = status[agent] = ACTIVE
+            elif event < 0.1:
+                told["terminated"][agent] = True
+                status[agent] = ABSENT
+            elif event < 0.2:
+                told["terminated"][agent] = True
+                told["identity"][agent] = 1000 + step
+                told["final_observation"][agent] = [-1.0, step, agent, 7.0]
+            elif event < 0.4:
+                told["status"][agent] = status[agent] = rng.choice([ACTIVE, WAITING])
+        script[step] = told
+    last = {agent: True for agent in range(agents) if status[agent] != ABSENT}
+    script[len(script)] = {"terminated": last, "identity": {}}
+    return script
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_worlds_follow_the_rules(seed):
+    """Rows are what the plain rules say, whatever happens in several arenas at once."""
+    rng = random.Random(seed)
+    agents, mode, continuing = rng.randint(1, 4), rng.choice(list(Autoreset)), rng.random() < 0.2
+    scripts = [random_script(rng, agents) for _ in range(rng.randint(1, 4))]
+    worlds = [World(script, agents, mode, continuing) for script in scripts]
+    with scripted(*scripts, mode=mode, agents=agents, masked=True, continuing=continuing) as pool:
+        for world in worlds:
+            world.reset()
+        for _ in range(40):
+            if rng.random() < 0.15:
+                chosen = [world.is_over or rng.random() < 0.3 for world in worlds]
+                batch = pool.reset(arenas=chosen)
+                for world in itertools.compress(worlds, chosen):
+                    world.reset()
+                expected = [(0, False, None, None)] * len(batch.reward)
+            else:
+                actions = [rng.randrange(3) for _ in range(pool.num_rows())]
+                batch = pool.step(actions)
+                parts = [actions[i * agents : (i + 1) * agents] for i in range(len(worlds))]
+                expected = [
+                    row
+                    for world, part in zip(worlds, parts, strict=True)
+                    for row in world.step(part)
+                ]
+            group = batch.only
+            for row, (reward, is_done, final, length) in enumerate(expected):
+                assert group.reward[row] == reward
+                assert group.terminated[row] == is_done
+                assert group.episode_ended[row] == (length is not None)
+                assert final is None or group.final_observation[row].tolist() == final
+                assert length is None or group.episode_length[row] == length
+            status = [status for world in worlds for status in world.status]
+            assert group.status.tolist() == status
+            assert group.observation.tolist() == [o for world in worlds for o in world.observation]
+            idle = [False, False, True]
+            assert group.action_mask.tolist() == [
+                [True] * 3 if what == ACTIVE else idle for what in status
+            ]

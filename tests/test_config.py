@@ -179,6 +179,12 @@ def test_a_key_that_stands_twice_is_refused(write):
     assert "'training' stands here a second time" in found
 
 
+@pytest.mark.parametrize("text", ["run: {name: 2024-13-45}", "? [a, b]\n: c", "a: *nothing"])
+def test_odd_yaml_is_an_error_of_ours(write, text):
+    """Dates that do not exist, lists as keys and unknown anchors are refused like any slip."""
+    assert "not valid YAML" in refusal(write(text))
+
+
 @pytest.mark.parametrize("text", ["- a list", "a word", "3"])
 def test_a_file_without_sections_is_refused(write, text):
     """A config is a mapping."""

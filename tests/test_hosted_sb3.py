@@ -544,6 +544,13 @@ def test_what_is_no_gymnasium_environment_is_refused():
         HostedVecEnv([dict])
 
 
+def test_one_environment_for_all_is_refused():
+    """Functions that return one and the same environment are found out."""
+    env = Walk()
+    with pytest.raises(StartupError, match="one and the same environment"):
+        HostedVecEnv([lambda: env] * 4, num_workers=2)
+
+
 def test_observation_of_another_shape_is_refused():
     """An observation that NumPy would stretch to fit names the leaf and both shapes."""
 

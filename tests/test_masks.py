@@ -616,5 +616,10 @@ def test_masks_import_nothing_but_numpy() -> None:
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(*sorted(new - sys.stdlib_module_names - {'numpy'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "gym_multisim_worker", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["gym_multisim"]

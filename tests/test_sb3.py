@@ -455,6 +455,22 @@ def test_pictures_are_one_per_arena(backend):
     venv.close()
 
 
+def test_environment_that_does_not_draw_says_how_to():
+    """The simulator `gymnasium` draws if its environments do; else the error says what to do."""
+    for options in ({}, {"env_options": {"render_mode": "rgb_array"}}):
+        venv = make_vec_env(
+            "gymnasium", backend="inline", simulator_options={"env": DictWalk, **options}
+        )
+        venv.reset()
+        if options:
+            assert venv.render().shape == (4, 6, 3)
+        else:
+            venv.pool.call("__getattribute__", "_envs")[0][0].render = lambda: None
+            with pytest.raises(SimulatorError, match="'render_mode': 'rgb_array'"):
+                venv.render()
+        venv.close()
+
+
 def test_simulator_that_cannot_draw_has_no_render_mode():
     """Without pictures, `render_mode` is None and `render` warns, as in SB3."""
     venv = make_vec_env(Frames, backend="inline", simulator_options={"shape": (2,)})
@@ -576,8 +592,10 @@ def test_failed_start_and_bad_settings_leave_nothing(mark):
     """Errors at the start say what is wrong and end what was started."""
     with pytest.raises(StartupError, match="cannot open"):
         counting(2, 1, "process", fault="open", fault_server=1)
-    with pytest.raises(ConfigError, match="same_step"):
+    with pytest.raises(ConfigError, match="expects 'same_step'"):
         make_vec_env(Counting, autoreset="next_step")
+    with pytest.raises(ConfigError, match="autoreset"):
+        make_vec_env(Counting, autoreset="sometimes")
     with pytest.raises(ConfigError, match="treasure_hunt"):
         make_vec_env("treasure_hunts")
     pool = SimulatorPool(TwoGroups, backend="process")

@@ -9,11 +9,14 @@ import signal
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from processes import wait_until
 from rich.console import Console
 
 from gym_multisim import seeding
 from gym_multisim.config import check_settings, load_config
 from gym_multisim.errors import ConfigError, SimulatorError, UsageError
+from gym_multisim.simulator import AgentGroup, Simulator, SimulatorSpec
 from gym_multisim.training import train
 from gym_multisim.training.algorithms import load_algorithm
 from gym_multisim.training.curve import draw_learning_curve, smoothed
@@ -29,6 +32,25 @@ from gym_multisim.training.interruption import Interruption, Stopped
 from gym_multisim.training.progress import EpisodeLog, ProgressReport
 
 FAKE = "gym_multisim.testing.fakes:Counting"
+
+
+class Chase(Simulator):
+    """Two groups of one agent each; a hunter earns its own action plus ten times the prey's."""
+
+    def spec(self):
+        box = spaces.Box(0.0, 1.0, (1,), np.float32)
+        groups = (AgentGroup(name, (name,), box, spaces.Discrete(2)) for name in ("hunter", "prey"))
+        return SimulatorSpec(tuple(groups))
+
+    def reset(self, arenas, seeds, rows):
+        for group in rows.values():
+            group.observation[arenas] = 0.5
+
+    def step(self, arenas, rows):
+        hunter, prey = rows["hunter"], rows["prey"]
+        hunter.reward[arenas] = hunter.action[arenas] + 10 * prey.action[arenas]
+        for group in rows.values():
+            group.terminated[arenas] = True
 
 
 def settings(directory, **changes):
@@ -127,6 +149,22 @@ def test_a_simulator_without_scripted_agent_is_compared_with_random(tmp_path):
     assert [it.episodes for it in result.evaluations] == [9, 9]
     assert result.score is None
     assert "greedy" not in printed
+
+
+def test_one_of_several_groups_learns_while_others_play(tmp_path):
+    """`group` and `others` hold in training and in the evaluation."""
+    config = settings(
+        tmp_path,
+        simulator={"name": f"{__name__}:Chase", "group": "hunter", "others": "random"},
+        algorithm={"name": "PPO", "options": {"n_steps": 16, "batch_size": 48}},
+        evaluation={"arenas_per_server": 50, "episodes_per_arena": 10},
+    )
+    result, printed = run(config)
+    assert "3 arenas × 1 agent = 3 rows" in printed
+    random = result.evaluations[0]
+    assert random.episodes == 500
+    assert random.mean_return.value == pytest.approx(0.5 + 10 * 0.5, abs=0.6)
+    assert random.mean_return.low < 5.5 < random.mean_return.high
 
 
 def test_the_evaluation_can_be_left_out(tmp_path):
@@ -326,7 +364,7 @@ def test_a_second_signal_raises():
         assert caught.value.signal_number == signal.SIGINT
         with pytest.raises(Stopped):
             signal.raise_signal(signal.SIGINT)
-    assert announced == [1]
+    wait_until(lambda: announced == [1])
 
 
 def test_an_evaluation_without_an_end_says_so(tmp_path):

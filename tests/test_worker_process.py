@@ -454,6 +454,7 @@ def test_a_forked_child_does_not_keep_workers_alive(tmp_path, mark):
         wait_until(lambda: len(marked_processes(mark)) == 1, 2.0, "the end of all but the fork")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_work_inside_multiprocessing(method, tmp_path, mark):
     """In children made in any way, daemons included, beside a pool of the parent."""

@@ -53,13 +53,6 @@ def make_vec_env(
         ConfigError: A setting that cannot be used.
         StartupError: A server did not become ready.
     """
-    if Autoreset(pool_options.setdefault("autoreset", Autoreset.SAME_STEP)) is not (
-        Autoreset.SAME_STEP
-    ):
-        raise ConfigError(
-            f"autoreset is {pool_options['autoreset']!r}: stable-baselines3 expects 'same_step'. "
-            "Leave it out."
-        )
     pool = SimulatorPool(
         simulator,
         servers=servers,
@@ -84,6 +77,11 @@ class MultiSimVecEnv(PoolVecEnv):
         self, pool: SimulatorPool, *, group: str | None = None, others: Others | None = None
     ) -> None:
         try:
+            if pool.autoreset is not Autoreset.SAME_STEP:
+                raise ConfigError(
+                    f"autoreset is {pool.autoreset.value!r}: stable-baselines3 expects "
+                    "'same_step'. Leave it out when you make the pool."
+                )
             shown = pool.group(group)
             hidden = [g.name for g in pool.spec.groups if g.name != shown.name]
             other_agents = OtherAgents(pool, hidden, others) if hidden else None

@@ -5,7 +5,8 @@ why they give the same rows. It keeps the rules on rows:
 
 * A row that ends reports ``terminated`` or ``truncated`` once, with its last observation in
   ``final_observation`` and its episode's statistics, and is ABSENT from then on.
-* An arena is over when no row of it is present. Autoreset then acts on the whole arena.
+* An arena is over when the last of its present rows has ended. Autoreset then acts on the whole
+  arena. (One that begins with no row present waits for the first to be born.)
 * A row that had ended before its arena was over, and a row that is born in mid-episode, carries a
   done without statistics at that boundary, so that no advantage estimate runs across it.
 * Rows that are not ACTIVE have a mask that allows the idle action alone.
@@ -149,10 +150,12 @@ class ArenaLoop:
         self.buffers.control[Control.EPISODES] += ended
         if self._continuing:
             return
-        present = np.zeros(self.buffers.arenas, dtype=np.bool_)
+        lost_some = np.zeros(self.buffers.arenas, dtype=np.bool_)
+        present = np.zeros_like(lost_some)
         for group in self._groups:
+            lost_some |= group.by_arena(group.arrays.episode_ended)
             present |= group.by_arena(group.arrays.status != _ABSENT)
-        over = np.flatnonzero(self._running & ~present)
+        over = np.flatnonzero(lost_some & ~present)
         if not len(over):
             return
         for group in self._groups:

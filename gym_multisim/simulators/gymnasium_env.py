@@ -17,7 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from gym_multisim import seeding
-from gym_multisim.errors import ConfigError, ContractError
+from gym_multisim.errors import ConfigError, ContractError, UsageError
 from gym_multisim.simulator import (
     NO_SEED,
     AgentGroup,
@@ -43,6 +43,7 @@ class _Environments(Simulator):
 
     def __init__(self) -> None:
         self._envs: list[gymnasium.Env[Any, Any]] = []
+        self._first = 0
         self._options: dict[int, dict[str, Any]] = {}
         self._step_infos: dict[int, dict[str, Any]] = {}
         self._reset_infos: dict[int, dict[str, Any]] = {}
@@ -51,6 +52,15 @@ class _Environments(Simulator):
         self._writer: Callable[[int, Any], None] = _writer(())
         self._unpack: Callable[[Any], Any] | None = None
         self._default_reset: dict[str, Any] = {}
+
+    def _add(self, env: Any, made_by: Any) -> None:
+        _require_environment(env, made_by)
+        if any(env.unwrapped is other.unwrapped for other in self._envs):
+            raise ContractError(
+                f"{made_by!r} returned one and the same environment twice: expected a new one at "
+                "each call, as in lambda: gymnasium.make(...)."
+            )
+        self._envs.append(env)
 
     def reset(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64], rows: Rows) -> None:
         """Reset some environments, each with its seed, or none for `NO_SEED`."""
@@ -67,7 +77,7 @@ class _Environments(Simulator):
             if arena in self._options:
                 kwargs = {"options": self._options[arena]}
             observation, info = env.reset(seed=self._env_seed(seed), **kwargs)
-            _check_shape(group.observation, observation, arena)
+            _check_shape(group.observation, observation, self._first + arena)
             self._writer(arena, observation)
             if info:
                 self._reset_infos[arena] = dict(info)
@@ -148,9 +158,9 @@ class _Environments(Simulator):
             mask = _flat_mask(self._envs[arena].get_wrapper_attr("action_masks")())
             if mask.shape != masks.shape[1:]:
                 raise ContractError(
-                    f"action_masks() of environment {arena} returned {mask.size} entries: expected "
-                    f"{masks.shape[1]}, one for each choice of its action space (MultiDiscrete: "
-                    "branch after branch; MultiBinary: no and yes of each)."
+                    f"action_masks() of environment {self._first + arena} returned {mask.size} "
+                    f"entries: expected {masks.shape[1]}, one for each choice of its action space "
+                    "(MultiDiscrete: branch after branch; MultiBinary: no and yes of each)."
                 )
             masks[arena] = mask
 
@@ -182,6 +192,7 @@ class GymnasiumSimulator(_Environments):
     def spec(self) -> SimulatorSpec:
         """Return the spaces of one environment, made and closed for the purpose."""
         env = self._make()
+        _require_environment(env, self._env)
         try:
             return _spec_of(env, env.action_space, reseeds=True)
         finally:
@@ -189,11 +200,28 @@ class GymnasiumSimulator(_Environments):
 
     def open(self, context: ServerContext) -> None:
         """Make the environments."""
-        self._envs = [self._make() for _ in range(context.arenas)]
+        self._first = context.first_arena
+        for _ in range(context.arenas):
+            self._add(self._make(), self._env)
+
+    def render(self, arena: int) -> Any:
+        """Return the environment's picture.
+
+        Raises:
+            UsageError: It draws none.
+        """
+        picture = super().render(arena)
+        if not isinstance(picture, np.ndarray):
+            raise UsageError(
+                f"render() of {self._envs[arena]} returned {type(picture).__name__}: expected an "
+                "array (height, width, 3). Make it with env_options={'render_mode': 'rgb_array'}."
+            )
+        return picture
 
     def _make(self) -> gymnasium.Env[Any, Any]:
         if not isinstance(self._env, str):
-            return _checked(self._env(**self._env_options), self._env)
+            made: gymnasium.Env[Any, Any] = self._env(**self._env_options)
+            return made
         try:
             return gymnasium.make(self._env, **self._env_options)
         except gymnasium.error.Error as error:
@@ -223,8 +251,8 @@ class HostedEnvironments(_Environments):
         """Make this server's environments."""
         first = self._first = context.first_arena
         for number, env_fn in enumerate(self._env_fns[first : first + context.arenas], first):
-            env = _checked(env_fn(), env_fn)
-            self._envs.append(env)
+            env = env_fn()
+            self._add(env, env_fn)
             for name in ("observation_space", "action_space"):
                 expected, found = getattr(self._envs[0], name), getattr(env, name)
                 if expected != found:
@@ -334,13 +362,12 @@ def _flat_mask(mask: Any) -> NDArray[Any]:
     return np.ravel(mask)
 
 
-def _checked(env: Any, made_by: Any) -> gymnasium.Env[Any, Any]:
+def _require_environment(env: Any, made_by: Any) -> None:
     if not isinstance(env, gymnasium.Env):
         raise ContractError(
             f"{made_by!r} returned {type(env).__module__}.{type(env).__name__}: expected a "
             "gymnasium.Env. (An environment of the older package gym needs the package shimmy.)"
         )
-    return env
 
 
 def _writer(target: Any) -> Callable[[int, Any], None]:

@@ -32,8 +32,8 @@ class Counting(Simulator):
 
     Observation (float64, 4 numbers): the episode's seed as a number in [0, 1), the steps of this
     episode, the agent's index, and the sum of its actions. Reward: the action, plus a hundredth of
-    the agent's index. An episode lasts ``episode_length`` steps; then all agents are terminated. Masks
-    allow the actions ``steps % actions`` and 0.
+    the agent's index. An episode lasts ``episode_length`` steps; then all agents are terminated.
+    Masks allow the actions ``steps % actions`` and 0.
 
     Args:
         agents: How many agents an arena has.
@@ -233,7 +233,11 @@ class Scripted(Simulator):
             idle_action=self._actions - 1,
         )
         return SimulatorSpec(
-            (group,), metrics=("score",), continuing=self._continuing, reseeds=self._reseeds
+            (group,),
+            metrics=("score",),
+            deterministic=False,  # it counts its episodes
+            reseeds=self._reseeds,
+            continuing=self._continuing,
         )
 
     def open(self, context: ServerContext) -> None:
@@ -312,7 +316,7 @@ class TwoGroups(Simulator):
             masked=True,
             idle_action=np.array([1, 3]),
         )
-        prey = AgentGroup("prey", ("p0", "p1", "p2"), _box(()), _box((2,)))
+        prey = AgentGroup("prey", ("p0", "p1", "p2"), _box((), 2.0), _box((2,)))
         return SimulatorSpec((hunters, prey))
 
     def open(self, context: ServerContext) -> None:
@@ -348,7 +352,7 @@ class TwoGroups(Simulator):
         hunters.action_mask[arenas, :, steps % 3] = False
 
 
-def _box(shape: tuple[int, ...]) -> Any:
+def _box(shape: tuple[int, ...], bound: float = 1.0) -> Any:
     from gymnasium import spaces
 
-    return spaces.Box(-1.0, 1.0, shape, np.float32)
+    return spaces.Box(-bound, bound, shape, np.float32)

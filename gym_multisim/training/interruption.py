@@ -29,7 +29,7 @@ class Interruption:
     it, raises `Stopped`.
 
     Args:
-        announce: Called when a request to stop is noted.
+        announce: Called when a request to stop is noted, in a thread of its own.
 
     Attributes:
         requested_by: The first signal that came, or None.
@@ -72,4 +72,5 @@ class Interruption:
         self.requested_by = signal.Signals(number)
         if not (self._is_deferred and is_first):
             raise Stopped(number)
-        self._announce()
+        # Not here: the signal may have interrupted a print, and printing is not reentrant.
+        threading.Thread(target=self._announce, name="announce").start()
