@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MultiSimError(Exception):
@@ -80,7 +81,12 @@ class ServerError(MultiSimError):
             parts.append(f"Traceback from its worker:\n{_indent(self.worker_traceback)}")
         if self.log_tail:
             parts.append(f"The end of its log:\n{_indent(self.log_tail)}")
+        self._what = what
         super().__init__("\n".join(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be pickled: futures and joblib carry errors between processes."""
+        return _rebuilt, (type(self), self.server, self._what, self.worker_traceback, self.log_tail)
 
 
 class StartupError(ServerError):
@@ -97,6 +103,12 @@ class WorkerDiedError(ServerError):
 
 class ServerTimeoutError(ServerError, TimeoutError):
     """A simulator server did not answer before its deadline."""
+
+
+def _rebuilt(
+    kind: type[ServerError], server: int, what: str, worker_traceback: str, log_tail: str
+) -> ServerError:
+    return kind(server, what, worker_traceback=worker_traceback, log_tail=log_tail)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -61,12 +61,13 @@ class PoolVecEnv(VecEnv):
 
     def step_wait(self) -> Any:
         """Return observations, rewards, dones and infos of all rows."""
+        # Made before waiting, so that it costs nothing while the workers work.
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         batch = self.pool.recv()
         self._is_stepping = False
         self._last_batch = batch
         rows = self._rows
         dones = rows.terminated | rows.truncated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         if batch.infos:
             for row, info in batch.infos.get(self.group, {}).items():
                 infos[row].update(info)
@@ -74,30 +75,35 @@ class PoolVecEnv(VecEnv):
         if batch.replaced_actions:
             for row, action in batch.replaced_actions.get(self.group, {}).items():
                 infos[row]["executed_action"] = action
-        if dones.any():
-            self._describe_endings(np.flatnonzero(dones).tolist(), infos)
+        ended = dones.nonzero()[0]
+        if len(ended):
+            self._describe_endings(ended, infos)
         if batch.reset_infos:
             self._keep_reset_infos(batch)
         return self._copier.copy(rows.observation), rows.reward.copy(), dones, infos
 
-    def _describe_endings(self, ended: list[int], infos: list[dict[str, Any]]) -> None:
+    def _describe_endings(self, ended: NDArray[np.intp], infos: list[dict[str, Any]]) -> None:
         rows = self._rows
         seconds = round(time.time() - self._began, 6)
-        for row in ended:
+        facts = zip(
+            ended.tolist(),
+            (rows.truncated[ended] > rows.terminated[ended]).tolist(),
+            (rows.status[ended] != Status.ABSENT).tolist(),
+            rows.episode_ended[ended].tolist(),
+            rows.episode_return[ended].tolist(),
+            rows.episode_length[ended].tolist(),
+            rows.episode_metrics[ended].tolist(),
+            strict=True,
+        )
+        for row, is_truncated, is_present, has_ended, total, length, metrics in facts:
             info = infos[row]
             info["terminal_observation"] = self._terminal_observation(row)
-            info["TimeLimit.truncated"] = bool(rows.truncated[row] and not rows.terminated[row])
-            if rows.status[row] != Status.ABSENT:  # begun anew; its infos, if any, follow
+            info["TimeLimit.truncated"] = is_truncated
+            if is_present:  # begun anew; its infos, if any, follow
                 self.reset_infos[row] = {}
-            if rows.episode_ended[row] and "episode" not in info:
-                info["episode"] = {
-                    "r": round(float(rows.episode_return[row]), 6),
-                    "l": int(rows.episode_length[row]),
-                    "t": seconds,
-                    **dict(
-                        zip(self._metric_names, rows.episode_metrics[row].tolist(), strict=True)
-                    ),
-                }
+            if has_ended and "episode" not in info:
+                info["episode"] = {"r": round(total, 6), "l": length, "t": seconds}
+                info["episode"].update(zip(self._metric_names, metrics, strict=True))
 
     def _terminal_observation(self, row: int) -> Tree:
         return tree_map(lambda leaf: own_row(leaf, row), self._rows.final_observation)

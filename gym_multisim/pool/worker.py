@@ -100,6 +100,12 @@ def make_context(
     )
 
 
+_STEPS, _BUSY_NS, _WAIT_NS = int(Control.STEPS), int(Control.BUSY_NS), int(Control.WAIT_NS)
+_NEWS, _OUTCOME, _RESETTING = int(Control.NEWS), int(Control.OUTCOME), int(Control.RESETTING)
+_OK, _ERROR = int(Outcome.OK), int(Outcome.ERROR)
+# As plain numbers: looking up an enum's members at each step costs more than what is done with them
+
+
 class CommandRunner:
     """Runs commands on a simulator's arenas; shared by workers and the inline backend.
 
@@ -110,7 +116,7 @@ class CommandRunner:
     def __init__(self, simulator: Simulator, buffers: ServerBuffers, setup: Setup) -> None:
         self._simulator = simulator
         self._control = buffers.control
-        self._latency = buffers.latency
+        self._latency = buffers.latency.data  # quicker to index
         self._loop = ArenaLoop(
             simulator,
             reseeds=setup.reseeds,
@@ -130,8 +136,8 @@ class CommandRunner:
         taken = time.perf_counter_ns() - began
         self._latency[latency_bucket(taken)] += 1
         control = self._control
-        control[Control.STEPS] += 1
-        control[Control.BUSY_NS] += taken
+        control[_STEPS] += 1
+        control[_BUSY_NS] += taken
 
     def reset(self) -> None:
         """Reset the arenas that the caller marked."""
@@ -195,7 +201,7 @@ class Worker:
         idle_since = time.perf_counter_ns()
         while True:
             go.wait()
-            control[Control.WAIT_NS] += time.perf_counter_ns() - idle_since
+            control[_WAIT_NS] += time.perf_counter_ns() - idle_since
             command = control[command_word]
             generation = control[sent]
             if command == stop:
@@ -212,13 +218,13 @@ class Worker:
                     runner.reset()
                 if runner.news is not None:
                     message = encode(runner.news)
-                control[Control.OUTCOME] = Outcome.OK
+                control[_OUTCOME] = _OK
             except Exception as error:
                 message = encode(RemoteError.of(error))
-                control[Control.OUTCOME] = Outcome.ERROR
-            control[Control.NEWS] = len(message)
+                control[_OUTCOME] = _ERROR
+            control[_NEWS] = len(message)
             control[finished] = generation
-            control[Control.RESETTING] = 0  # only now: until then the longer deadline holds
+            control[_RESETTING] = 0  # only now: until then the longer deadline holds
             idle_since = time.perf_counter_ns()
             done.set()
             if message:
