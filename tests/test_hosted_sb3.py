@@ -642,5 +642,5 @@ def test_script_needs_no_main_guard(mark, tmp_path):
     )
     lines = output.splitlines()
     assert lines.count("script begins") == 1
-    assert lines.count("an environment speaks") == 2
+    assert output.count("an environment speaks") == 2
     assert lines[-1] == "caught"

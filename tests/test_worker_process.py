@@ -406,20 +406,25 @@ def test_a_pool_goes_on_after_an_interrupt_that_was_caught(interrupt_after):
 def test_interrupts_at_any_moment_leave_a_pool_in_step_or_closed(interrupt_after):
     """No row is wrong afterwards, no step is made twice, and nobody waits in vain."""
     rng = random.Random(0)
-    pool = SimulatorPool(Counting, step_timeout=5.0, simulator_options={"episode_length": 10**9})
-    steps_received = 0
-    with pool:
-        pool.reset()
-        for _ in range(300):
-            with suppress(KeyboardInterrupt):
-                interrupt_after(rng.random() * 1e-3 + 1e-5)
-                while True:
-                    pool.step([1])
-            if pool._pending:
-                pool.recv()
-            _, steps, _, actions = pool.step([1]).observation[0]
-            assert steps == actions > steps_received
-            steps_received = steps
+    options = {"episode_length": 10**9}
+    interrupted = 0
+    while interrupted < 300:  # an interrupt while news are read closes the pool: then go on anew
+        with SimulatorPool(Counting, step_timeout=5.0, simulator_options=options) as pool:
+            pool.reset()
+            steps_received = 0
+            while interrupted < 300:
+                interrupted += 1
+                with suppress(KeyboardInterrupt):
+                    interrupt_after(rng.random() * 1e-3 + 1e-5)
+                    while True:
+                        pool.step([1])
+                if pool.is_closed:
+                    break
+                if pool._pending:
+                    pool.recv()
+                _, steps, _, actions = pool.step([1]).observation[0]
+                assert steps == actions > steps_received
+                steps_received = steps
 
 
 @pytest.mark.parametrize(

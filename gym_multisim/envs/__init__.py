@@ -1,1 +1,1 @@
-"""Faces of the pool: stable-baselines3 and Gymnasium."""
+"""Faces of the pool: stable-baselines3, Gymnasium and PettingZoo."""
