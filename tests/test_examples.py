@@ -74,4 +74,5 @@ def test_error_tells_that_the_program_behind_a_simulator_is_gone(monkeypatch, le
         program.kill()
         with pytest.raises((SimulatorError, WorkerDiedError), match="server 1") as caught:
             pool.step(pool.sample_actions(batch, "thermostats"))
-    assert "closed the connection" in str(caught.value) or "Broken pipe" in str(caught.value)
+    words = ("closed the connection", "Broken pipe", "Connection reset")  # whichever came first
+    assert any(word in str(caught.value) for word in words)

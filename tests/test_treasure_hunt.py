@@ -178,7 +178,9 @@ loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"gymnasium", "torch", "stable_baselines3", "matplotlib"}, loaded
 """
     root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=60)
+    subprocess.run(
+        [sys.executable, "-X", "gym_multisim_worker", "-c", code], check=True, cwd=root, timeout=60
+    )
 
 
 # --- the rules ----------------------------------------------------------------------------------
