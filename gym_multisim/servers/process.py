@@ -30,6 +30,7 @@ class ServerProcess:
         command: The program and its arguments.
         environment: Additional environment variables.
         directory: Where it runs; None keeps the worker's.
+        pass_fds: Descriptors that it inherits under their own numbers.
         stop_timeout: Seconds between asking it to end (SIGTERM) and killing it.
 
     Raises:
@@ -43,6 +44,7 @@ class ServerProcess:
         *,
         environment: Mapping[str, str] | None = None,
         directory: str | Path | None = None,
+        pass_fds: Sequence[int] = (),
         stop_timeout: float = 2.0,
     ) -> None:
         self._server = context.server
@@ -57,7 +59,7 @@ class ServerProcess:
                 stderr=context.log_fd,
                 cwd=directory,
                 env={**os.environ, **(environment or {})},
-                pass_fds=keep,
+                pass_fds=(*keep, *pass_fds),
             )
         except OSError as error:
             raise StartupError(
@@ -125,6 +127,13 @@ class ServerProcess:
         connections[0].settimeout(None)
         connections[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connections[0]
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait for the program to end; return its exit code, or None if it still runs."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
 
     def stop(self) -> None:
         """Ask the program to end, wait, kill it if need be, and reap it; safe to call again."""
