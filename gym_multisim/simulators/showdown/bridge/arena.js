@@ -194,4 +194,4 @@ class Arena {
   }
 }
 
-module.exports = { Arena, METRICS };
+module.exports = { Arena, METRICS, makeBattle };

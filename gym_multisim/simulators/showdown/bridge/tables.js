@@ -31,8 +31,8 @@ function refusal(root, targets) {
   return '';
 }
 
-/** `without` leaves parts out, for measuring what each is worth: moves, names, prng, teams. */
-function install(sim, { without = [] } = {}) {
+/** Puts the tables in place. Returns { installed, reason }: '' or why nothing was touched. */
+function install(sim) {
   if (sim.Battle[DONE]) return { installed: true, reason: 'already installed' };
   let targets;
   try {
@@ -52,25 +52,19 @@ function install(sim, { without = [] } = {}) {
     if (typeof value === 'function') plain[name] = value;
   }
   replace(owners.Battle, battleEvents({ Battle, Pokemon, Side, Field, plain }));
-  if (!without.includes('moves')) {
-    const moves = moveFunctions({ plain, deepClone: sim.Dex.deepClone });
-    replace(owners.Battle, moves.battle);
-    replace(owners.ModdedDex, moves.dex);
+  const moves = moveFunctions({ plain, deepClone: sim.Dex.deepClone });
+  replace(owners.Battle, moves.battle);
+  replace(owners.ModdedDex, moves.dex);
+  for (const kind of ['abilities', 'items', 'moves', 'species', 'conditions', 'natures', 'types']) {
+    replace(owners[kind], { get: names.remembering(owners[kind].get) });
   }
-  if (!without.includes('names')) {
-    for (const kind of ['abilities', 'items', 'moves', 'species', 'conditions', 'natures', 'types']) {
-      replace(owners[kind], { get: names.remembering(owners[kind].get) });
-    }
-    replace(owners.formats, { get: names.formatsGet(owners.formats.get) });
-    replace(owners.ModdedDex, { getEffectiveness: names.getEffectiveness, getImmunity: names.getImmunity });
-  }
-  if (!without.includes('prng')) replace(owners.Gen5RNG, { next: prng.next });
-  if (!without.includes('teams')) {
-    replace(owners.Teams, { getGenerator: teams.generators(owners.Teams.getGenerator, Generator) });
-    replace(owners.RandomTeams, { getPokemonPool: teams.pools(owners.RandomTeams.getPokemonPool) });
-  }
+  replace(owners.formats, { get: names.formatsGet(owners.formats.get) });
+  replace(owners.ModdedDex, { getEffectiveness: names.getEffectiveness, getImmunity: names.getImmunity });
+  replace(owners.Gen5RNG, { next: prng.next });
+  replace(owners.Teams, { getGenerator: teams.generators(owners.Teams.getGenerator, Generator) });
+  replace(owners.RandomTeams, { getPokemonPool: teams.pools(owners.RandomTeams.getPokemonPool) });
   Object.defineProperty(Battle, DONE, { value: true });
   return { installed: true, reason: '' };
 }
 
-module.exports = { install, VERSION };
+module.exports = { install };

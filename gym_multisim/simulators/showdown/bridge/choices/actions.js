@@ -81,4 +81,4 @@ function parse(request, text) {
   return parts[0] && parts[1] ? encode(parts) : -1;
 }
 
-module.exports = { decode, encode, encodeSlot, parse };
+module.exports = { decode, encode, parse };

@@ -131,7 +131,7 @@ class ShowdownRandomOpponent {
 
 const OPPONENTS = { random: RandomOpponent, showdown_random: ShowdownRandomOpponent, max_damage: MaxDamageOpponent };
 
-/** A policy with choose(side) → choice string and reset(seed). `sim`: the package, as loadShowdown gives it. */
+/** A policy with choose(side) → choice string and reset(seed). `sim`: the package, as loadEngine gives it. */
 function createOpponent(kind, sim, seed) {
   const Kind = Object.hasOwn(OPPONENTS, kind) ? OPPONENTS[kind] : null;
   if (!Kind) throw new Error(`unknown opponent "${kind}" (known: ${Object.keys(OPPONENTS).join(', ')})`);

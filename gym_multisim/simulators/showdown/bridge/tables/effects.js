@@ -200,4 +200,4 @@ function recordsOf(dex) {
   return records;
 }
 
-module.exports = { recordsOf, EffectRecord };
+module.exports = { recordsOf };

@@ -317,4 +317,4 @@ function makeHandlers({ Battle, Pokemon, Side, Field }) {
   return { LOOKUP, Handler, lookupOf, collect, gatherPokemon, gatherSide, gatherField, gatherBattle };
 }
 
-module.exports = { makeHandlers, LOOKUP };
+module.exports = { makeHandlers };

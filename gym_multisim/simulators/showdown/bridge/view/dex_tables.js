@@ -253,4 +253,4 @@ function tablesFor(dex) {
   return tables;
 }
 
-module.exports = { DexTables, tablesFor, TYPE_NAMES, TYPE, STATS, CATEGORIES, TARGET_CLASSES, EFFECTS, clamp };
+module.exports = { tablesFor, TYPE_NAMES, TYPE, STATS, TARGET_CLASSES, EFFECTS, clamp };

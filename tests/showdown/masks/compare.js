@@ -123,7 +123,7 @@ function compareDecision(side, make, full) {
   if (extra.length) throw mismatch(side, 'the mask allows what the engine refuses', extra, { thrown: shown.thrown.slice(0, 4) });
   if (!size) throw mismatch(side, 'an empty mask', []);
 
-  const outcome = { size, pruned, thrown: shown.thrown, accepted: shown.result, lifted, disguised: 0, amendments: 0, asked: shown.asked };
+  const outcome = { size, expected, pruned, thrown: shown.thrown, accepted: shown.result, lifted, disguised: 0, amendments: 0, asked: shown.asked };
   if (lifted.trap || lifted.moves) compareHidden(side, make, full, expected, shown.result, outcome, prune);
   return outcome;
 }

@@ -192,4 +192,4 @@ function liftHidden(side) {
   return { lifted, undo: () => undo.forEach((f) => f()) };
 }
 
-module.exports = { REFUSED, ACCEPTED, UNAVAILABLE, THREW, phrase, revivingSlots, askAll, liftHidden, remember };
+module.exports = { ACCEPTED, UNAVAILABLE, phrase, revivingSlots, askAll, liftHidden, remember };

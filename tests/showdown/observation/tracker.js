@@ -1,12 +1,14 @@
 'use strict';
 // Compares the tracker with the engine's own values at every decision of random battles: everything that the public can see.
-// `node expectations_test.js [BATTLES per format] [first seed]`; prints mismatches and fails unless there are none.
+// `node tracker.js [BATTLES per format] [FIRST] [FORMAT]`; prints mismatches and fails unless there are none.
 const { isDeepStrictEqual } = require('util');
-const { sim, playBattle, seedOf } = require('./load');
-const { tablesFor, TYPE_NAMES } = require('./dex_tables');
-const { PublicState, BOOSTS, V, SIDE_CONDITIONS, PSEUDO } = require('./tracker');
+const { bridge, loadSim } = require('../package');
+const { playBattle, seedOf } = require('../play');
+const { tablesFor, TYPE_NAMES } = bridge('view/dex_tables');
+const { PublicState, BOOSTS, V, SIDE_CONDITIONS, PSEUDO } = bridge('view/tracker');
 
-const [battles = '120', first = '0', only = ''] = process.argv.slice(2);
+const [battles = '30', first = '0', only = ''] = process.argv.slice(2);
+const sim = loadSim();
 const tables = tablesFor(sim.Dex);
 const mismatches = new Map();
 const exceptions = new Map();
@@ -144,31 +146,30 @@ function compareField(battle, state) {
 const randomTeams = (n) => [60, 70].map((salt) => sim.Teams.pack(sim.Teams.generate('gen9randomdoublesbattle', { seed: seedOf(n, salt) })));
 const FORMATS = { gen9randomdoublesbattle: null, gen9randombattle: null, gen9vgc2025regi: randomTeams };
 
-for (const [format, teams] of Object.entries(FORMATS)) {
-  if (only && only !== format) continue;
-  for (let n = +first; n < +first + +battles; n++) {
-    Object.assign(where, { format, n });
-    const state = new PublicState(tables);
-    const battle = playBattle(format, n, (b) => {
-      state.update(b.log);
-      if (b.requestState === 'teampreview') return;
-      decisions++;
-      compareField(b, state);
-      for (let s = 0; s < 2; s++) {
-        for (let i = 0; i < state.width; i++) compareActive(b, state, s, i);
-        compareBench(b, state, s);
-      }
-    }, { teams: teams ? teams(n) : null });
-    // Read at once or bit by bit: the same.
+/** Compares at every decision of one battle, and the whole log read at once at its end. */
+function checkBattle(format, n, teams) {
+  Object.assign(where, { format, n });
+  const state = new PublicState(tables);
+  const onRound = (battle) => {
     state.update(battle.log);
-    const whole = new PublicState(tables);
-    whole.update(battle.log);
-    same('read at once', isDeepStrictEqual(state.sides, whole.sides), true, () => 'end');
-    battle.destroy();
-  }
+    if (battle.requestState === 'teampreview') return;
+    decisions++;
+    compareField(battle, state);
+    for (let s = 0; s < 2; s++) {
+      for (let i = 0; i < state.width; i++) compareActive(battle, state, s, i);
+      compareBench(battle, state, s);
+    }
+  };
+  const battle = playBattle(sim, format, n, { teams: teams && teams(n), onRound });
+  state.update(battle.log);
+  const whole = new PublicState(tables);
+  whole.update(battle.log);
+  same('read at once', isDeepStrictEqual(state.sides, whole.sides), true, () => 'end');
+  battle.destroy();
 }
-// A `-anim` line that the engine takes back after it was read.
-{
+
+/** A `-anim` line that the engine takes back after it was read. */
+function checkLineTakenBack() {
   const state = new PublicState(tables);
   const log = ['|gametype|singles', '|turn|3', '|-anim|p1a: A|Dig|p2a: B'];
   state.update(log);
@@ -177,6 +178,12 @@ for (const [format, teams] of Object.entries(FORMATS)) {
   state.update(log);
   same('line taken back', `${state.turn} ${state.weather}`, '4 raindance', () => '');
 }
+
+for (const [format, teams] of Object.entries(FORMATS)) {
+  if (only && only !== format) continue;
+  for (let n = +first; n < +first + +battles; n++) checkBattle(format, n, teams);
+}
+checkLineTakenBack();
 
 for (const [kind, { count, example }] of mismatches) console.log(`MISMATCH ${kind} × ${count}: ${example}`);
 for (const [kind, { count }] of exceptions) console.log(`exception, not compared: ${kind} × ${count}`);

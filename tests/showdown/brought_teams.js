@@ -1,7 +1,7 @@
 'use strict';
-// Legal teams for formats that players bring teams to. Sets come from the package's own random sets of the
-// generation, one by one through the format's validator; a few hand-written teams reach rare mechanics.
-const { makeRandom } = require('./chooser');
+// Legal teams for doubles formats of this generation that players bring teams to. Sets come from the package's own random
+// sets, one by one through the format's validator; a few hand-written teams reach rare mechanics.
+const { seedOf } = require('./play');
 
 /** A line per Pokémon: species | item | ability | moves | tera. */
 const WRITTEN = {
@@ -26,43 +26,42 @@ function parse(line) {
     evs: { hp: 252, atk: 84, def: 4, spa: 84, spd: 4, spe: 76 }, ivs: { hp: 31, atk: 31, def: 31, spa: 31, spd: 31, spe: 31 } };
 }
 
-/** Many legal teams of a format, the same for every process; null where the format makes its own. */
+const problemsOf = (sim, validator, team) => validator.validateTeam(sim.Teams.unpack(sim.Teams.pack(team))) || [];
+
+/** A team of random sets, each kept only if the format allows it beside the others; null if six were not found. */
+function drawTeam(sim, validator, level, seed) {
+  const team = [];
+  const generator = sim.Teams.getGenerator('gen9randomdoublesbattle', seed);
+  for (let more = 0; more < 12 && team.length < 6; more++) {
+    for (const { speciesId, role, ...set } of generator.getTeam()) {
+      if (team.length === 6) break;
+      const trial = [...team, { ...set, level, shiny: false, nature: set.nature || 'Serious' }];
+      const problems = problemsOf(sim, validator, trial);
+      // A team that is only too short may still grow.
+      if (problems.every((problem) => /must bring at least|at least \d+ Pok/i.test(problem))) team.push(trial.at(-1));
+    }
+  }
+  return team.length === 6 && !problemsOf(sim, validator, team).length ? team : null;
+}
+
+/** Many legal teams of a format, the same for every process, two for each battle number; null where the format makes its own. */
 function teamsFor(sim, formatid, count = 40) {
   const format = sim.Dex.formats.get(formatid);
   if (format.team) return null;
   const validator = sim.TeamValidator.get(formatid);
-  const gen = sim.Dex.forFormat(format).gen;
-  const doubles = format.gameType !== 'singles';
-  const legal = (team) => { const copy = sim.Teams.unpack(sim.Teams.pack(team)); return validator.validateTeam(copy) === null ? copy : null; };
-  const teams = [];
-  for (const lines of WRITTEN[formatid] || []) {
-    const team = lines.map(parse);
-    const problems = validator.validateTeam(sim.Teams.unpack(sim.Teams.pack(team)));
-    if (problems) throw new Error(`${formatid}: ${problems.join('; ')}`);
-    teams.push(sim.Teams.pack(legal(team)));
+  const level = sim.Dex.formats.getRuleTable(format).adjustLevel || 100;
+  const teams = (WRITTEN[formatid] || []).map((lines) => lines.map(parse));
+  for (const team of teams) {
+    const problems = problemsOf(sim, validator, team);
+    if (problems.length) throw new Error(`${formatid}: ${problems.join('; ')}`);
   }
-  const source = doubles && [8, 9].includes(gen) ? `gen${gen}randomdoublesbattle` : `gen${gen}randombattle`;
-  const random = makeRandom(17);
-  for (let tries = 0; teams.length < count && tries < 400; tries++) {
-    const seed = [0, 1, 2, 3].map(() => random.below(65536)).join(',');
-    const team = [];
-    const generator = sim.Teams.getGenerator(source, seed);
-    for (let more = 0; more < 12 && team.length < 6; more++) {
-      for (const set of generator.getTeam()) {
-        if (team.length === 6) break;
-        delete set.speciesId; delete set.role;
-        const level = format.ruleTable?.adjustLevel || sim.Dex.formats.getRuleTable(format).defaultLevel || 100;
-        const trial = [...team, { ...set, level, shiny: false, nature: set.nature || 'Serious' }];
-        // A team that is only too short may still grow.
-        const problems = validator.validateTeam(sim.Teams.unpack(sim.Teams.pack(trial))) || [];
-        if (problems.every((p) => /must bring at least|at least \d+ Pok/i.test(p))) team.push(trial[trial.length - 1]);
-      }
-    }
-    const packed = team.length === 6 && legal(team);
-    if (packed) teams.push(sim.Teams.pack(packed));
+  for (let n = 0; teams.length < count && n < 400; n++) {
+    const team = drawTeam(sim, validator, level, seedOf(n, 17));
+    if (team) teams.push(team);
   }
-  if (teams.length < 2) throw new Error(`no legal teams for ${formatid}`);
-  return (n) => [teams[n % teams.length], teams[(n * 7 + 3 + Math.floor(n / teams.length)) % teams.length]];
+  if (teams.length < count) throw new Error(`only ${teams.length} legal teams for ${formatid}`);
+  const packed = teams.map((team) => sim.Teams.pack(team));
+  return (n) => [packed[n % count], packed[(n * 7 + 3 + Math.floor(n / count)) % count]];
 }
 
 module.exports = { teamsFor };

@@ -1,11 +1,13 @@
 'use strict';
-// Checks of the layout and of single features against the engine: `node features_test.js [BATTLES]`.
+// Checks of the layout and of single features against the engine: `node features.js [BATTLES]`.
 // Flags, HP, stats and usable moves must equal the request's, types and effectiveness what the engine computes from types alone.
-const { sim, playBattle } = require('./load');
-const { tablesFor, TYPE_NAMES } = require('./dex_tables');
-const { PublicState } = require('./tracker');
-const { FEATURES, SIZE, write } = require('./observe');
+const { bridge, loadSim } = require('../package');
+const { playBattle } = require('../play');
+const { tablesFor, TYPE_NAMES } = bridge('view/dex_tables');
+const { PublicState } = bridge('view/tracker');
+const { FEATURES, SIZE, write } = bridge('view/observe');
 
+const sim = loadSim();
 const battles = +(process.argv[2] || 60);
 const tables = tablesFor(sim.Dex);
 const at = new Map();
@@ -111,11 +113,12 @@ const knownAbility = (battle, foe) => battle.log.some((line) => line.includes('a
 let decisions = 0;
 for (let n = 0; n < battles; n++) {
   const state = new PublicState(tables);
-  const battle = playBattle('gen9randomdoublesbattle', 30000 + n, (b) => {
-    state.update(b.log);
-    for (let s = 0; s < 2; s++) check(b, state, s);
+  const onRound = (battle) => {
+    state.update(battle.log);
+    for (let s = 0; s < 2; s++) check(battle, state, s);
     decisions++;
-  });
+  };
+  const battle = playBattle(sim, 'gen9randomdoublesbattle', n, { onRound });
   battle.destroy();
 }
 if (row[0] !== 7 || row[SIZE + 1] !== 7) throw new Error('written outside its row');

@@ -2,55 +2,51 @@
 // Plays random legal battles and, at every decision of both sides, compares the mask with what the engine's own `choose`
 // accepts among all 2,025 joint actions. Fails if they differ, or if a special case was never met.
 //
-//   node fuzz.js [--decisions 2000] [--seed 1] [--json] [--allow-missing] [--share 0.5] [--full 0.25] [--only THEME|random]
+//   node fuzz.js [--decisions 2000] [--seed 1] [--json] [--share 0.5] [--full 1] [--only THEME|random] [--export FILE]
 //
 // --full: the share of decisions, drawn at random, at which really all 2,025 choice strings are asked; elsewhere those are left
-// out whose answer follows from one that is asked (fuzz/oracle.js says why).
+// out whose answer follows from one that is asked (oracle.js says why).
 // --share: the share of decisions from gen9randomdoublesbattle; the rest come from teams made for rare cases.
-// The package: see showdown.js.
+// --only: battles of one theme alone, or random ones alone; then no case is missed.
+// --export: 267 bytes per decision for readers of masks: the 13 of the mask, and 2,025 bits (little bit order) of what the
+// engine accepts less the prunings.
 
-const { Random } = require('./random');
-const { MASK_BYTES, JOINT_ACTIONS, isLegal } = require('./space');
-const { writeMask, mustChoose, PRUNINGS } = require('./masks');
-const { livingFoes } = require('./public');
-const { countLegal, nthLegal, randomLegal } = require('./legal');
-const { decode } = require('./actions');
-const { compareDecision, mismatch } = require('./fuzz/compare');
-const { CASES, THEME_FOR, casesOf } = require('./fuzz/cases');
-const { THEMES, teamOf } = require('./fuzz/teams');
+const fs = require('fs');
+const { bridge, loadSim } = require('../package');
+const { newBattle } = require('../play');
+const { compareDecision, mismatch } = require('./compare');
+const { CASES, THEME_FOR, casesOf } = require('./cases');
+const { THEMES, teamOf } = require('./teams');
+const { Random } = bridge('choices/random');
+const { MASK_BYTES, JOINT_ACTIONS, isLegal } = bridge('choices/space');
+const { writeMask, mustChoose, PRUNINGS } = bridge('choices/masks');
+const { livingFoes } = bridge('choices/public');
+const { countLegal, nthLegal, randomLegal } = bridge('choices/legal');
+const { decode } = bridge('choices/actions');
 
 const MAX_TURNS = 60; // a battle of two stalling teams has nothing new to say after that
 const OVERTIME = 1.25; // a run may go on this far for a case that was not met
 const MADE_TURNS = [4, 8, 12, 30]; // made teams show their rare case early, and there are many of them to get through
 
 function options(argv) {
-  const found = { decisions: 2000, seed: 1, json: false, 'allow-missing': false, share: 0.5, full: 0.25, only: null };
+  const found = { decisions: 2000, seed: 1, json: false, share: 0.5, full: 1, only: '', export: '' };
   for (let i = 0; i < argv.length; i++) {
     const key = argv[i].replace(/^--/, '');
     if (!(key in found)) throw new Error(`unknown option ${argv[i]}`);
     if (typeof found[key] === 'boolean') found[key] = true;
-    else found[key] = key === 'only' ? argv[++i] : Number(argv[++i]);
+    else found[key] = typeof found[key] === 'string' ? argv[++i] : Number(argv[++i]);
   }
   return found;
 }
 
-const seedText = (random) => [0, 0, 0, 0].map(() => random.below(65536)).join(',');
-
-function randomBattle(sim, random) {
-  return new sim.Battle({
-    formatid: 'gen9randomdoublesbattle', seed: seedText(random),
-    p1: { name: 'P1', seed: seedText(random) }, p2: { name: 'P2', seed: seedText(random) },
-  });
-}
+const randomBattle = (sim, random) => newBattle(sim, 'gen9randomdoublesbattle', random.next());
 
 function madeBattle(sim, random, theme) {
   // Possible trapping abilities are only suspected in formats that know which abilities a species can have.
   const formatid = random.below(2) ? 'gen9doublesou@@@!teampreview' : 'gen9doublescustomgame@@@!teampreview';
   const names = Object.keys(THEMES);
   const teams = [0, 1].map(() => teamOf(random.below(4) ? theme : random.pick(names), random));
-  return new sim.Battle({
-    formatid, seed: seedText(random), p1: { name: 'P1', team: teams[0] }, p2: { name: 'P2', team: teams[1] },
-  });
+  return newBattle(sim, formatid, random.next(), { teams });
 }
 
 class Run {
@@ -71,6 +67,7 @@ class Run {
     this.pruned = Object.fromEntries(Object.keys(PRUNINGS).map((k) => [k, 0]));
     this.formats = {};
     this.throws = {};
+    this.exported = settings.export ? fs.openSync(settings.export, 'w') : null;
   }
 
   make(side) {
@@ -91,6 +88,7 @@ class Run {
     }
     outcome.legal = this.make(side);
     this.checkCount(side, outcome);
+    if (this.exported !== null) this.exportPair(outcome.expected);
     this.decisions++;
     this.full += full;
     this.asked += outcome.asked;
@@ -98,10 +96,20 @@ class Run {
     this.largest = Math.max(this.largest, outcome.size);
     const format = side.battle.format.id;
     this.formats[format] = (this.formats[format] || 0) + 1;
-    for (const [name, n] of Object.entries(outcome.pruned)) this.pruned[name] += n;
+    for (const [name, n] of Object.entries(outcome.pruned)) {
+      if (!(name in PRUNINGS)) throw mismatch(side, `a pruning without a reason: ${name}`, []);
+      this.pruned[name] += n;
+    }
     for (const [, message] of outcome.thrown) this.throws[message] = (this.throws[message] || 0) + 1;
     if (outcome.amendments && outcome.lifted.moves) this.cases.maybe_disabled_refused++;
     for (const name of casesOf(side, outcome)) this.cases[name]++;
+  }
+
+  exportPair(expected) {
+    const bytes = new Uint8Array(MASK_BYTES + Math.ceil(JOINT_ACTIONS / 8));
+    bytes.set(this.mask);
+    for (let joint = 0; joint < JOINT_ACTIONS; joint++) if (expected[joint]) bytes[MASK_BYTES + (joint >> 3)] |= 1 << (joint & 7);
+    fs.writeSync(this.exported, bytes);
   }
 
   stateOf(side) {
@@ -196,7 +204,7 @@ class Run {
 
 function main() {
   const settings = options(process.argv.slice(2));
-  const sim = require('./showdown').loadShowdown();
+  const sim = loadSim();
   const run = new Run(settings);
   const start = process.cpuUsage();
   const seconds = () => { const u = process.cpuUsage(start); return (u.user + u.system) / 1e6; };
@@ -215,7 +223,7 @@ function main() {
     for (const [name, n] of Object.entries(report.cases)) console.log(`  ${String(n).padStart(6)}  ${name}: ${CASES[name]}`);
     console.log('pruned:', report.pruned, 'engine threw:', report.throws);
   }
-  if (report.missing.length && !settings['allow-missing']) {
+  if (report.missing.length && !settings.only) {
     console.error(`never met: ${report.missing.join(', ')}`);
     process.exit(1);
   }

@@ -1,21 +1,8 @@
 'use strict';
 // A random legal choice for one request, the same for the same generator state.
-// Written from the request alone, as a player would see it; works for singles and doubles of every generation.
+// Written from the request alone and apart from the bridge's masks; for singles and doubles of every generation.
 
 const CHOOSABLE = new Set(['normal', 'any', 'adjacentAlly', 'adjacentAllyOrSelf', 'adjacentFoe']);
-
-/** A small generator of its own (mulberry32): the engine's must not be touched by choices. */
-function makeRandom(seed) {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-  return { below: (n) => next() % n, pick: (list) => list[next() % list.length] };
-}
 
 /** Target numbers a player must choose between; [0] where a target is forbidden. */
 function targetsOf(type, slot, width) {
@@ -142,4 +129,4 @@ function choose(request, random) {
   return chooseMoves(request, random);
 }
 
-module.exports = { makeRandom, choose };
+module.exports = { choose };
