@@ -1,0 +1,117 @@
+"""Battles on the engine with tables are those of the untouched engine."""
+
+import functools
+import hashlib
+import json
+import shutil
+
+import pytest
+from showdown_scripts import installed, run_script
+
+pytestmark = pytest.mark.usefixtures("mark")
+
+FORMATS = ("gen9randomdoublesbattle", "gen9vgc2025regi")
+PACKAGE = "node_modules/pokemon-showdown"
+
+
+def content_of(folder):
+    """Return a digest of all files below a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.js")):
+        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def compare(format, battles, first, timeout):
+    """Play battles on both engines, and return what they held of rare things."""
+    text = run_script("tables/compare.js", format, battles, first, timeout=timeout)
+    report = json.loads(text)
+    assert report["battles"] == battles
+    assert report["different"] == 0
+    assert report["threw"] == 0
+    return report["seen"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_battles_with_tables_equal_those_of_the_plain_engine(format):
+    """Logs, requests, messages and final states of 300 battles are the same, line by line."""
+    before = content_of(installed() / PACKAGE / "dist" / "sim")
+    seen = compare(format, 300, first=0, timeout=200)
+    assert seen["tera"] > 0
+    assert seen["illusion"] > 0
+    assert seen["encore"] > 0
+    assert content_of(installed() / PACKAGE / "dist" / "sim") == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(960)
+@pytest.mark.parametrize("format", FORMATS)
+def test_two_thousand_battles_with_tables_equal_those_of_the_plain_engine(format):
+    """The same of 2,000 other battles, in which rare things happen too."""
+    seen = compare(format, 2000, first=1000, timeout=900)
+    missing = [name for name, count in seen.items() if count == 0]
+    assert not missing, f"{format} never showed {missing}"
+
+
+@pytest.fixture
+def copied_package(tmp_path):
+    """A copy of what the simulator needs of the installation, free to be altered."""
+    source = installed() / "node_modules"
+    for entry in source.iterdir():
+        if entry.name in ("pokemon-showdown", "ts-chacha20"):
+            shutil.copytree(
+                entry,
+                tmp_path / "node_modules" / entry.name,
+                ignore=shutil.ignore_patterns("server", "tools", "*.map", "*.ts"),
+            )
+    # The simulator has a folder of its own that is named so, too.
+    shutil.copytree(
+        source / "pokemon-showdown/dist/sim/tools",
+        tmp_path / PACKAGE / "dist/sim/tools",
+        ignore=shutil.ignore_patterns("*.map", "*.ts"),
+    )
+    return tmp_path
+
+
+@functools.cache
+def digests(kind, folder=None):
+    """Return why the tables were left out, and the digests of ten battles."""
+    words = ("tables/digests.js", kind, FORMATS[0], 0, 10)
+    reason, *battles, _ = run_script(*words, timeout=60, folder=folder).splitlines()
+    return reason.removeprefix("tables").strip(), battles
+
+
+def test_a_copy_of_the_tested_package_gets_the_tables(copied_package):
+    """What decides is the package's version and functions, not where it lies."""
+    assert digests("tables", copied_package) == ("", digests("plain")[1])
+
+
+def test_another_version_of_the_package_runs_plain_and_says_so(copied_package):
+    """The reason names both versions, and the battles are the plain engine's."""
+    manifest = copied_package / PACKAGE / "package.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": "0.11.12"}))
+    reason, battles = digests("tables", copied_package)
+    assert reason == (
+        "pokemon-showdown 0.11.12 is not 0.11.11, which the tables were compared with"
+    )
+    assert battles == digests("plain")[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("dist/sim/battle.js", "  runEvent(", "Battle.runEvent"),
+        ("dist/sim/pokemon.js", "  ignoringItem(", "Pokemon.ignoringItem"),
+        ("dist/data/random-battles/gen9/teams.js", "  getPokemonPool(", "RandomTeams"),
+    ],
+)
+def test_a_package_with_other_functions_runs_plain_and_says_so(copied_package, file, text, name):
+    """One altered function is enough, and the reason names it."""
+    path = copied_package / PACKAGE / file
+    source = path.read_text()
+    at = source.index("{", source.index(text))
+    path.write_text(f"{source[: at + 1]} /* altered */ {source[at + 1 :]}")
+    reason, battles = digests("tables", copied_package)
+    assert reason.startswith("not the functions of pokemon-showdown 0.11.11: ")
+    assert name in reason
+    assert battles == digests("plain")[1]
