@@ -1,7 +1,11 @@
 'use strict';
 // Legal teams for doubles formats of this generation that players bring teams to. Sets come from the package's own random
-// sets, one by one through the format's validator; a few hand-written teams reach rare mechanics.
+// sets, one by one through the format's validator; a few hand-written teams reach rare mechanics. Custom games have no
+// validator: their teams are all made for rare cases.
+const { bridge } = require('./package');
+const { THEMES, teamOf } = require('./masks/teams');
 const { seedOf } = require('./play');
+const { Random } = bridge('choices/random');
 
 /** A line per Pokémon: species | item | ability | moves | tera. */
 const WRITTEN = {
@@ -17,6 +21,18 @@ const WRITTEN = {
     ['Terapagos|Leftovers|Tera Shift|terastarstorm,earthpower,calmmind,protect|Stellar', 'Ogerpon-Wellspring|Wellspring Mask|Water Absorb|ivycudgel,spikyshield,followme,hornleech|Water',
       'Whimsicott|Weakness Policy|Prankster|tailwind,encore,moonblast,worryseed|Ghost', 'Smeargle|Focus Sash|Own Tempo|transform,doodle,decorate,simplebeam|Ghost',
       'Miraidon|Choice Specs|Hadron Engine|electrodrift,dracometeor,voltswitch,dazzlinggleam|Electric', 'Amoonguss|Rocky Helmet|Regenerator|spore,ragepowder,pollenpuff,protect|Water'],
+  ],
+  // What switches abilities and items off, or hands them round, against what has some to lose.
+  'gen9doublescustomgame@@@!teampreview': [
+    ['Lopunny|Sitrus Berry|Klutz|switcheroo,fakeout,embargo,encore|Normal', 'Golurk|Choice Band|Klutz|earthquake,shadowpunch,gravity,protect|Ghost',
+      'Gothitelle|Leftovers|Frisk|magicroom,psychic,futuresight,helpinghand|Steel', 'Weezing-Galar|Black Sludge|Neutralizing Gas|corrosivegas,sludgebomb,strangesteam,explosion|Dark',
+      'Excadrill|Life Orb|Mold Breaker|earthquake,ironhead,rockslide,protect|Ground', 'Arbok|Rocky Helmet|Intimidate|gastroacid,gunkshot,glare,dragontail|Poison'],
+    ['Shedinja|Lum Berry|Wonder Guard|shadowsneak,embargo,skillswap,protect|Ghost', 'Rotom-Wash|Air Balloon|Levitate|trick,hydropump,thunderbolt,wonderroom|Electric',
+      'Snorlax|Sitrus Berry|Gluttony|bodyslam,recycle,bellydrum,roar|Normal', 'Haxorus|Lum Berry|Mold Breaker|dragonclaw,earthquake,taunt,dragondance|Fire',
+      'Whimsicott|Focus Sash|Prankster|worryseed,moonblast,tailwind,substitute|Fairy', 'Cursola|Colbur Berry|Perish Body|perishsong,shadowball,wish,strengthsap|Ghost'],
+    ['Zygarde|Assault Vest|Aura Break|coreenforcer,thousandarrows,rockslide,superpower|Dragon', 'Aegislash|Weakness Policy|Stance Change|kingsshield,shadowball,flashcannon,wideguard|Steel',
+      'Morpeko|Sitrus Berry|Hunger Switch|aurawheel,partingshot,protect,fakeout|Electric', 'Audino|Oran Berry|Klutz|entrainment,simplebeam,healpulse,wish|Fairy',
+      'Slowking-Galar|Safety Goggles|Regenerator|trickroom,chillyreception,psychicnoise,yawn|Poison', 'Mimikyu|Mental Herb|Disguise|playrough,trickroom,destinybond,curse|Ghost'],
   ],
 };
 
@@ -44,24 +60,45 @@ function drawTeam(sim, validator, level, seed) {
   return team.length === 6 && !problemsOf(sim, validator, team).length ? team : null;
 }
 
-/** Many legal teams of a format, the same for every process, two for each battle number; null where the format makes its own. */
-function teamsFor(sim, formatid, count = 40) {
-  const format = sim.Dex.formats.get(formatid);
-  if (format.team) return null;
+/** Teams that no validator would pass, made for rare cases. */
+function themedTeams(count) {
+  const random = new Random(17);
+  const themes = Object.keys(THEMES);
+  return Array.from({ length: count }, (_, n) => teamOf(themes[n % themes.length], random));
+}
+
+/** Two of the teams for each battle number; all pairs come in time. */
+function pairsOf(sim, teams) {
+  const count = teams.length;
+  const packed = teams.map((team) => sim.Teams.pack(team));
+  return (n) => [packed[n % count], packed[(n * 7 + 3 + Math.floor(n / count)) % count]];
+}
+
+/** Legal teams to add to the written ones. */
+function legalTeams(sim, formatid, written, count) {
   const validator = sim.TeamValidator.get(formatid);
-  const level = sim.Dex.formats.getRuleTable(format).adjustLevel || 100;
-  const teams = (WRITTEN[formatid] || []).map((lines) => lines.map(parse));
-  for (const team of teams) {
+  const level = sim.Dex.formats.getRuleTable(sim.Dex.formats.get(formatid)).adjustLevel || 100;
+  for (const team of written) {
     const problems = problemsOf(sim, validator, team);
     if (problems.length) throw new Error(`${formatid}: ${problems.join('; ')}`);
   }
+  const teams = [];
   for (let n = 0; teams.length < count && n < 400; n++) {
     const team = drawTeam(sim, validator, level, seedOf(n, 17));
     if (team) teams.push(team);
   }
   if (teams.length < count) throw new Error(`only ${teams.length} legal teams for ${formatid}`);
-  const packed = teams.map((team) => sim.Teams.pack(team));
-  return (n) => [packed[n % count], packed[(n * 7 + 3 + Math.floor(n / count)) % count]];
+  return teams;
+}
+
+/** Many teams of a format, the same for every process, two for each battle number; null where the format makes its own. */
+function teamsFor(sim, formatid, count = 40) {
+  const format = sim.Dex.formats.get(formatid);
+  if (format.team) return null;
+  const written = (WRITTEN[formatid] || []).map((lines) => lines.map(parse));
+  const left = count - written.length;
+  const isCustom = format.id.includes('customgame');
+  return pairsOf(sim, [...written, ...(isCustom ? themedTeams(left) : legalTeams(sim, formatid, written, left))]);
 }
 
 module.exports = { teamsFor };

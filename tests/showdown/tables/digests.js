@@ -18,7 +18,8 @@ const RARE = {
   transform: '|-transform|', encore: 'Encore', struggle: '|Struggle|', ability: '|-ability|', endability: '|-endability|',
   recharge: '|-mustrecharge|', drag: '|drag|', substitute: 'Substitute', wish: 'Wish', future: 'Future Sight',
   skillswap: 'Skill Swap', gas: 'Neutralizing Gas', item: '|-item|', enditem: '|-enditem|', terrain: 'Terrain',
-  weather: '|-weather|', room: 'Room', formechange: '|-formechange|',
+  weather: '|-weather|', trickroom: 'Trick Room', formechange: '|-formechange|', magicroom: 'Magic Room', embargo: 'Embargo',
+  gastroacid: 'Gastro Acid', perish: 'Perish Song', berry: '[eat]',
 };
 
 /** The engine's other kind of seed, for every fifth battle. */
