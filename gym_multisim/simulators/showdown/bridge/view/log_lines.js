@@ -103,10 +103,14 @@ const ABOUT = {
     mon.volatile[V.charging] = 0;
     mon.volatile[V.destinybond] = 0;
     mon.volatile[V.glaiverush] = 0;
+    if (state.dancer === mon) { // the line need not say why
+      state.dancer = null;
+      mon.acted = true;
+      return;
+    }
     const at = text.indexOf('|[from] ');
     if (at >= 0 && !text.startsWith('lockedmove', at + 8)) {
       state.reveal(parts, text);
-      if (text.startsWith('ability: Dancer', at + 8)) mon.acted = true;
       return; // called by another move or ability: not one of its own
     }
     mon.acted = true;
@@ -118,7 +122,7 @@ const ABOUT = {
       setAbility(mon, state.tables.id(parts[3].slice(9)));
       if (text.indexOf('|[of] ') >= 0) return; // it stopped another's move, not its own
     }
-    mon.acted = true;
+    tried(state, mon);
     mon.volatile[V.charging] = 0;
     if (parts[3] === 'recharge') mon.volatile[V.recharge] = 0;
     state.reveal(parts, text);
@@ -220,9 +224,16 @@ const ABOUT = {
   '-immune': revealOnly, '-fail': revealOnly, '-block': revealOnly,
 };
 
+/** It had its turn, but no move came of it. */
+function tried(state, mon) {
+  state.dancer = null;
+  mon.acted = true;
+  mon.volatile[V.glaiverush] = 0;
+}
+
 function hurt(state, mon, parts, text) {
   state.condition(mon, parts[3]);
-  if (parts[4] === '[from] confusion') mon.acted = true; // instead of its move
+  if (parts[4] === '[from] confusion') tried(state, mon);
   state.reveal(parts, text);
 }
 
@@ -296,6 +307,7 @@ function activate(state, mon, parts, text) {
       if (ally) ally.item = state.tables.id(parts[4]);
     } else {
       setAbility(mon, id);
+      if (id === 'dancer') state.dancer = mon;
     }
   } else if (what.startsWith('item: ')) {
     if (text.indexOf('|[consumed]') < 0) mon.item = state.tables.id(what.slice(6));

@@ -24,6 +24,7 @@ class PublicState {
     this.pseudoSince = new Int16Array(PSEUDO.length);
     this.sides = [new SideState(1), new SideState(1)];
     this.lastMover = null;
+    this.dancer = null; // whose next move Dancer makes it copy
     this.moves = 0; // used in this battle so far
   }
 
