@@ -209,6 +209,19 @@ class Simulator(ABC):
             rows: All rows of the server; touch those of ``arenas`` alone.
         """
 
+    def prepare(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:  # noqa: B027
+        """Take the seeds of the episodes that follow the present ones; may be ignored.
+
+        Called while the caller chooses actions, once for each episode, so what is made now is not
+        waited for in `reset`. It must not change any result. The seeds are what is expected: where
+        the caller resets an arena by hand, `reset` comes with another seed. Not called at all
+        unless `SimulatorSpec.reseeds`.
+
+        Args:
+            arenas: Indices of arenas within this server, ascending, shape ``(k,)``.
+            seeds: The seed of the next episode of each, shape ``(k,)``.
+        """
+
     def take_infos(self) -> Infos | None:
         """Return what else the last ``reset`` or ``step`` has to tell, or None (the usual case).
 

@@ -18,6 +18,7 @@ from gymnasium.spaces import Discrete
 from gym_multisim.benchmarks import peers
 from gym_multisim.benchmarks.measuring import (
     WINDOW,
+    Contestant,
     Report,
     Row,
     Samples,
@@ -64,7 +65,9 @@ def run(*, repeats: int, report: Report, settings: Settings = DEFAULTS) -> list[
     actions = _random_actions(settings)
     with ExitStack() as stack:
         report(f"engine: starting {2 * settings.num_envs} processes of the peers, and ours")
-        contestants = {}
+        env_fns = [peers.environment(settings.env_id)] * settings.num_envs
+        uncoupled = peers.UncoupledSyncVectorEnvs(env_fns, settings.workers, stack)
+        contestants: dict[str, Contestant] = {names.uncoupled: uncoupled.rate}
         for name, step in _start_everyone(settings, names, stack).items():
             contestants[name] = per_second(_fed(step, actions), settings.num_envs)
         samples = in_turn(
@@ -87,6 +90,7 @@ class _Names:
         self.dummy = f"SB3 DummyVecEnv({envs})"
         self.async_ = f"Gymnasium AsyncVectorEnv({envs})"
         self.sync = f"Gymnasium SyncVectorEnv({envs})"
+        self.uncoupled = f"{few} SyncVectorEnv({envs // few}) at once, each for itself"
         self.hosted = f"HostedVecEnv, {few} workers"
         self.hosted_many = f"HostedVecEnv, {many} workers"
         self.pool = f"SimulatorPool, {few} workers"
@@ -165,6 +169,8 @@ def _rows(samples: dict[str, Samples], names: _Names) -> list[Row]:
         row(names.hosted, names.subproc, at_least=10),
         row(names.pool, names.async_, at_least=10),
         row(names.pool, names.sync, times=2, at_least=0.7),
+        row(names.uncoupled, names.sync, times=2),
+        row(names.pool, names.uncoupled),
         row(names.hosted_many, names.hosted, at_least=0.75),
         row(names.pool_many, names.pool, at_least=0.75),
         row(names.hosted, names.dummy),

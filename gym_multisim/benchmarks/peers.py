@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import gymnasium
+import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+from gym_multisim.benchmarks.measuring import per_second
 
 EnvFn = Callable[[], "gymnasium.Env[Any, Any]"]
 
@@ -57,3 +62,44 @@ def sync_vector_env(env_fns: list[EnvFn], stack: ExitStack) -> SyncVectorEnv:
     stack.callback(envs.close)
     envs.reset()
     return envs
+
+
+class UncoupledSyncVectorEnvs:
+    """Several processes that each step a `SyncVectorEnv`, with nothing between them.
+
+    That is what the cores do if nobody has to wait for anybody. (It is not twice what one process
+    alone does where cores share what they run on, as those of virtual machines often do.)
+    """
+
+    def __init__(self, env_fns: list[EnvFn], processes: int, stack: ExitStack) -> None:
+        context = multiprocessing.get_context("fork")
+        share = len(env_fns) // processes
+        self._pipes = []
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            child = context.Process(
+                target=_serve_rates, args=(theirs, env_fns[:share]), daemon=True
+            )
+            child.start()
+            theirs.close()
+            self._pipes.append(ours)
+            stack.callback(child.join)
+            stack.callback(ours.send, None)
+
+    def rate(self, seconds: float) -> float:
+        """Let all of them work for some seconds at the same time; return their steps a second."""
+        for pipe in self._pipes:
+            pipe.send(seconds)
+        return float(sum(pipe.recv() for pipe in self._pipes))
+
+
+def _serve_rates(pipe: Any, env_fns: list[EnvFn]) -> None:
+    envs = SyncVectorEnv(env_fns)
+    envs.reset()
+    assert isinstance(envs.single_action_space, Discrete)
+    shape = (1024, len(env_fns))
+    actions = list(np.random.default_rng(0).integers(0, int(envs.single_action_space.n), shape))
+    following = itertools.cycle(actions)
+    work = per_second(lambda: envs.step(next(following)), len(env_fns))
+    while (seconds := pipe.recv()) is not None:
+        pipe.send(work(seconds))

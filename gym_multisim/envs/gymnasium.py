@@ -13,10 +13,10 @@ from gymnasium.vector import AutoresetMode
 from gym_multisim.envs.gymnasium_hosted import HostedVectorEnv
 from gym_multisim.envs.gymnasium_single import SingleAgentEnv
 from gym_multisim.envs.gymnasium_vector import MultiSimVectorEnv
-from gym_multisim.envs.hosting import available_cores
 from gym_multisim.errors import ConfigError
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.pool.pool import SimulatorPool
+from gym_multisim.pool.scheduling import available_cores
 
 __all__ = ["HostedVectorEnv", "MultiSimVectorEnv", "SingleAgentEnv", "make_env", "make_vector_env"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +11,9 @@ from gym_multisim.errors import ActionError, ConfigError, SimulatorError
 from gym_multisim.pool.actions import InvalidAction
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.pool.pool import SimulatorPool
+from gym_multisim.pool.scheduling import available_cores
 from gym_multisim.simulators.gymnasium_env import GROUP, EnvFn, HostedEnvironments
 from gym_multisim.simulators.structured_actions import StructuredActions
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def hosting_pool(

@@ -6,8 +6,7 @@ What to do with an action that its mask forbids is the user's choice, `InvalidAc
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +32,7 @@ class InvalidAction(enum.Enum):
     """It is passed on as it is; the simulator must cope. (Shapes are still checked.)"""
 
 
-@dataclass(frozen=True)
-class CheckedActions:
+class CheckedActions(NamedTuple):
     """What `ActionGate.check` found.
 
     Attributes:
@@ -70,6 +68,8 @@ class ActionGate:
         self._form = form
         self._dtype = np.dtype(form.dtype)
         self._policy = policy
+        self._is_unchecked = policy is InvalidAction.UNCHECKED
+        self._sizes = np.array(form.branches or (), dtype=np.uint64)
         self._keys = np.zeros(rows, dtype=np.uint64)
         self._draws = np.zeros(rows, dtype=np.uint64)
         self._zero_based = form.start is not None and not form.start.any()
@@ -98,7 +98,7 @@ class ActionGate:
             ActionError: Wrong shape or dtype, out of range, or forbidden under ``error``.
         """
         array = self._as_array(actions, len(rows))
-        if self._policy is InvalidAction.UNCHECKED:
+        if self._is_unchecked:
             return CheckedActions(array)
         if self._form.branches is None:
             self._check_bounds(array, rows, status)
@@ -194,18 +194,18 @@ class ActionGate:
         rows: NDArray[np.intp],
         status: NDArray[np.int8],
     ) -> None:
-        assert self._form.branches is not None
-        sizes = np.asarray(self._form.branches)
-        outside = (choices < 0) | (choices >= sizes)
-        if not outside.any():
+        # As unsigned numbers, negative choices are huge: one comparison tests both ends.
+        outside = choices.astype(np.int64, copy=False).view(np.uint64) >= self._sizes
+        if not np.count_nonzero(outside):
             return
+        assert self._form.branches is not None
         bad = outside.any(axis=1) & (status == _ACTIVE)
         if bad.any():
             position = int(np.flatnonzero(bad)[0])
             assert self._form.start is not None
             ranges = [
                 f"{first}…{first + size - 1}"
-                for first, size in zip(self._form.start.tolist(), sizes.tolist(), strict=True)
+                for first, size in zip(self._form.start.tolist(), self._form.branches, strict=True)
             ]
             raise ActionError(
                 f"The action {array[position]} of {self._name_row(rows[position])} is out of "

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -43,7 +43,8 @@ from gym_multisim.pool.buffers import (
     create_memory_file,
 )
 from gym_multisim.pool.channel import Channel, RemoteError, encode, encode_request
-from gym_multisim.pool.signals import Signal
+from gym_multisim.pool.scheduling import available_cores, same_addresses
+from gym_multisim.pool.signals import Countdown, Signal
 from gym_multisim.pool.worker import CommandRunner, Hello, LoopSettings, Setup, make_context
 from gym_multisim.simulator import Simulator, SimulatorSpec
 
@@ -86,11 +87,16 @@ class Backend(Protocol):
     def attach(self, layout: Layout, reseeds: bool, continuing: bool) -> StepBuffers:
         """Give every worker its buffers; return the caller's view of them."""
 
-    def post(self, server: int, command: Command, request: Any = None) -> None:
-        """Let a worker begin a command."""
+    def post(self, servers: Sequence[int], command: Command, request: Any = None) -> None:
+        """Let workers begin a command."""
+
+    def expect_each(self) -> None:
+        """Let `wait` return for each worker, as all of the last `post` are no longer awaited."""
 
     def wait(self, timeout: float) -> None:
-        """Block until some worker may have finished or died, at most ``timeout`` seconds.
+        """Block until all of the last `post` may have finished, or some worker has died.
+
+        At most ``timeout`` seconds. After `expect_each`, until some worker may have finished.
 
         Raises:
             WorkerDiedError: A worker has ended.
@@ -160,8 +166,12 @@ class InlineBackend:
         self._buffers = buffers
         return buffers
 
-    def post(self, server: int, command: Command, request: Any = None) -> None:
+    def post(self, servers: Sequence[int], command: Command, request: Any = None) -> None:
         """Run the command at once; an exception waits for `take_news`."""
+        for server in servers:
+            self._run(server, command, request)
+
+    def _run(self, server: int, command: Command, request: Any) -> None:
         assert self._buffers is not None
         control = self._buffers.control
         base = server * int(Control.WIDTH)
@@ -185,6 +195,11 @@ class InlineBackend:
             control[base + Control.OUTCOME] = outcome
             control[base + Control.NEWS] = int(self._news[server] is not None)
             control[base + Control.DONE] = control[base + Control.SENT]
+        if runner.prepare is not None:
+            runner.prepare()
+
+    def expect_each(self) -> None:
+        """Do nothing: everything posted is done."""
 
     def wait(self, timeout: float) -> None:
         """Return at once: everything posted is done."""
@@ -237,7 +252,9 @@ class ProcessBackend:
         self._inherit_output = inherit_output
         self._servers = servers
         self._processes: list[_WorkerProcess] = []
+        self._wake: list[Callable[[], object]] = []
         self._done = Signal.create()
+        self._countdown = Countdown.create()
         self._memory = create_memory_file()
         self._block: mmap.mmap | None = None
         self._control = memoryview(b"")
@@ -252,10 +269,17 @@ class ProcessBackend:
         try:
             for server in range(self._servers):
                 process = _WorkerProcess(
-                    server, self._done, self._memory, self._log_directory, self._inherit_output
+                    server,
+                    self._done,
+                    self._countdown,
+                    self._memory,
+                    self._log_directory,
+                    self._inherit_output,
+                    has_same_addresses=self._servers > available_cores(),
                 )
                 self._processes.append(process)
                 self._poller.add(server, process)
+                self._wake.append(process.go.set)
                 hello = Hello(
                     server=server,
                     arenas=self._arenas,
@@ -335,28 +359,44 @@ class ProcessBackend:
             ) from original
         return answer
 
-    def post(self, server: int, command: Command, request: Any = None) -> None:
-        """Write the command and a new generation, and wake the worker."""
-        process = self._processes[server]
+    def post(self, servers: Sequence[int], command: Command, request: Any = None) -> None:
+        """Write the command and a new generation for all of them, then wake them."""
         message = b"" if request is None else encode_request(request)
         control = self._control
-        base = server * _WIDTH
-        control[base + _COMMAND] = command
+        goals = [(server, control[server * _WIDTH + _SENT] + 1) for server in servers]
         try:
-            control[base + _SENT] += 1
-            process.go.set()
-        except BaseException:  # an interrupt: what was sent must not wait for its wake-up
-            process.go.set()
+            self._let_begin(goals, command)
+        except BaseException:  # an interrupt: what it cut short is done whole; twice does no harm
+            self._let_begin(goals, command)
+            self._countdown.clear()  # except to this
             raise
         if message:
-            try:
-                process.channel.send(message, time.monotonic() + self._startup_timeout)
-            except TimeoutError:
-                raise ServerTimeoutError(
-                    server, "did not take a call in time.", log_tail=process.log_tail()
-                ) from None
-            except OSError:
-                raise process.gone(WorkerDiedError, "is gone") from None
+            for server in servers:
+                self._send_request(self._processes[server], message)
+
+    def _let_begin(self, goals: Sequence[tuple[int, int]], command: Command) -> None:
+        control, wake = self._control, self._wake
+        self._countdown.start(len(goals))
+        for server, generation in goals:
+            base = server * _WIDTH
+            control[base + _COMMAND] = command
+            control[base + _SENT] = generation
+        for server, _ in goals:  # one right after the other: a woken one may take our core
+            wake[server]()
+
+    def _send_request(self, process: _WorkerProcess, message: bytes) -> None:
+        try:
+            process.channel.send(message, time.monotonic() + self._startup_timeout)
+        except TimeoutError:
+            raise ServerTimeoutError(
+                process.server, "did not take a call in time.", log_tail=process.log_tail()
+            ) from None
+        except OSError:
+            raise process.gone(WorkerDiedError, "is gone") from None
+
+    def expect_each(self) -> None:
+        """Let every worker raise the common signal, not only the last."""
+        self._countdown.clear()
 
     def wait(self, timeout: float) -> None:
         """Wait for the common signal; see `Backend.wait`."""
@@ -408,6 +448,7 @@ class ProcessBackend:
             ending.callback(shutil.rmtree, self._run_root, ignore_errors=True)
             ending.callback(os.close, self._memory)
             ending.callback(self._done.close)
+            ending.callback(self._countdown.close)
             ending.callback(self._poller.close)
             for process in self._processes:
                 ending.callback(process.reap)
@@ -435,9 +476,12 @@ class _WorkerProcess:
         self,
         server: int,
         done: Signal,
+        countdown: Countdown,
         memory: int,
         log_directory: Path | None,
         inherit_output: bool,
+        *,
+        has_same_addresses: bool,
     ) -> None:
         self.server = server
         with contextlib.ExitStack() as passed_on, contextlib.ExitStack() as kept:
@@ -458,15 +502,20 @@ class _WorkerProcess:
             self._log = kept.enter_context(_open_log(server, log_directory))
             signals = (self.go.read_fd, self.go.write_fd, done.read_fd, done.write_fd)
             fds = (theirs.fileno(), memory, lifeline)
-            self.popen = subprocess.Popen(
-                [*_WORKER_COMMAND, *map(str, (*fds, *signals)), _python_path()],
-                stdin=subprocess.DEVNULL,
-                stdout=None if inherit_output else self._log,
-                stderr=None if inherit_output else self._log,
-                pass_fds={*fds, *signals},
-                start_new_session=True,
-                env=_worker_environment(),
-            )
+            with same_addresses(has_same_addresses):
+                self.popen = subprocess.Popen(
+                    [
+                        *_WORKER_COMMAND,
+                        *map(str, (*fds, *signals, countdown.fd)),
+                        _python_path(),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=None if inherit_output else self._log,
+                    stderr=None if inherit_output else self._log,
+                    pass_fds={*fds, *signals, countdown.fd} - {-1},
+                    start_new_session=True,
+                    env=_worker_environment(),
+                )
             self.exit_fd = -1
             if hasattr(os, "pidfd_open"):
                 self.exit_fd = os.pidfd_open(self.popen.pid)

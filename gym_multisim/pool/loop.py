@@ -73,6 +73,8 @@ class ArenaLoop:
         self.buffers = buffers
         self.rows = {n: g.as_rows(buffers.arenas) for n, g in buffers.groups.items()}
         self._groups = [_GroupLoop(group, buffers.arenas) for group in buffers.groups.values()]
+        one_row_each = len(self._groups) == 1 and self._groups[0].has_one_agent
+        self._only_rows = self._groups[0] if one_row_each else None  # whose arenas end with them
         self._reseeds = reseeds
         self._continuing = continuing
         self._autoreset = autoreset
@@ -83,6 +85,10 @@ class ArenaLoop:
         self._running_arenas = self._all_arenas[:0]
         self._over = self._all_arenas[:0]  # NEXT_STEP: arenas that the next step resets
         self._no_seeds = np.full(buffers.arenas, NO_SEED)
+        overrides = type(simulator).prepare is not Simulator.prepare
+        self.prepares = overrides and reseeds and not continuing
+        self._announcement: tuple[NDArray[np.intp], NDArray[np.uint64]] | None = None
+        self._prepare_error: Exception | None = None
 
     def reset(self) -> None:
         """Reset the arenas that the caller marked, with the seeds it wrote."""
@@ -111,6 +117,19 @@ class ArenaLoop:
             self._over = np.setdiff1d(self._over, over)
             self._reset_arenas(over, self._next_seeds(over))
         self._finish_step()
+
+    def prepare(self) -> None:
+        """Tell the simulator the seeds of the episodes that follow those begun last.
+
+        Call it when the caller has its rows. What goes wrong is raised where the next episode
+        begins, since nobody waits for an answer now.
+        """
+        announcement, self._announcement = self._announcement, None
+        if announcement is not None:
+            try:
+                self.simulator.prepare(*announcement)
+            except Exception as error:
+                self._prepare_error = error
 
     def _repeat_step(self, arenas: NDArray[np.intp]) -> None:
         """Hold each action for several simulator steps.
@@ -153,22 +172,27 @@ class ArenaLoop:
         self.buffers.control[_EPISODES] += ended
         if self._continuing:
             return
-        lost_some = np.zeros(self.buffers.arenas, dtype=np.bool_)
-        present = np.zeros(self.buffers.arenas, dtype=np.bool_)
-        for group in self._groups:
-            lost_some |= group.by_arena(group.arrays.episode_ended)
-            present |= group.by_arena(group.arrays.status != _ABSENT)
-        over = (lost_some > present).nonzero()[0]
+        over = self._only_rows.gone if self._only_rows else self._find_over()
         if not len(over):
             return
-        for group in self._groups:
-            group.mark_boundary(over)
         if self._autoreset is Autoreset.SAME_STEP:
             self._reset_arenas(over, self._next_seeds(over))
             return
         self._set_running(over, False)
         if self._autoreset is Autoreset.NEXT_STEP:
             self._over = over
+
+    def _find_over(self) -> NDArray[np.intp]:
+        """Return the arenas whose last present rows have ended, and mark their other rows."""
+        lost_some = np.zeros(self.buffers.arenas, dtype=np.bool_)
+        present = np.zeros(self.buffers.arenas, dtype=np.bool_)
+        for group in self._groups:
+            lost_some |= group.by_arena(group.arrays.episode_ended)
+            present |= group.by_arena(group.arrays.status != _ABSENT)
+        over = (lost_some > present).nonzero()[0]
+        for group in self._groups:
+            group.mark_boundary(over)
+        return over
 
     def _next_seeds(self, arenas: NDArray[np.intp]) -> NDArray[np.uint64]:
         if not self._reseeds:
@@ -177,12 +201,16 @@ class ArenaLoop:
 
     def _reset_arenas(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
         self.buffers.control[_RESETTING] = 1
+        if self._prepare_error is not None:
+            raise self._prepare_error
         for group in self._groups:
             group.begin_episodes(arenas)
         self.simulator.reset(arenas, seeds, self.rows)
         for group in self._groups:
             group.note_identities(arenas)
         self.buffers.episode[arenas] += 1
+        if self.prepares:  # read now: once the step is done, keys and episodes are the caller's
+            self._announcement = arenas, self._next_seeds(arenas)
         if len(self._running_arenas) < self.buffers.arenas:
             self._set_running(arenas, True)
 
@@ -205,6 +233,9 @@ class _GroupLoop:
         self.arrays = arrays
         self.held_reward = np.zeros_like(arrays.reward)
         self._shape = (arenas, len(arrays.layout.agents))
+        self.has_one_agent = self._shape[1] == 1
+        self.gone = np.arange(0)
+        """Rows that ended in the last `end_episodes` and left nobody in their place."""
         self._done = np.zeros_like(arrays.terminated)
         self._ones = np.ones_like(arrays.episode_length)
         self._return = np.zeros_like(arrays.reward)
@@ -253,7 +284,7 @@ class _GroupLoop:
         self._length += self._ones if self._all_active else self._was_present
         np.logical_or(arrays.terminated, arrays.truncated, out=self._done)
         if not _any(self._done):
-            return 0
+            return 0  # nobody looks at `gone` then
         self._has_endings = True
         ended = (self._done & self._was_present).nonzero()[0]
         arrays.episode_ended[ended] = True
@@ -262,12 +293,12 @@ class _GroupLoop:
         arrays.episode_seconds[ended] = time.perf_counter() - self._began[ended]
         if arrays.layout.metrics:
             arrays.episode_metrics[ended] = arrays.metrics[ended]
-        gone = ended
+        self.gone = gone = ended
         changed = arrays.identity[ended] != self._identity[ended]
         if _any(changed):  # rows that live on under a new identity, if they are present
             changed &= arrays.status[ended] != _ABSENT
             self._restart(ended[changed])
-            gone = ended[~changed]
+            self.gone = gone = ended[~changed]
         self._keep_final_observation(gone)
         arrays.status[gone] = _ABSENT
         self._all_active = False

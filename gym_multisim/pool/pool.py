@@ -43,6 +43,8 @@ BACKENDS = ("process", "inline")
 _WIDTH, _SENT, _DONE = int(Control.WIDTH), int(Control.SENT), int(Control.DONE)
 _NEWS = int(Control.NEWS)
 _FOREVER = 3600.0
+# Looked up once: an enum's members cost a step more than the rest of its bookkeeping.
+_STEP, _RUNNING = Command.STEP, WorkerState.RUNNING
 _LONGEST_TIMEOUT = 1e6  # what every way of waiting can count; stands for infinity, too
 
 
@@ -135,7 +137,7 @@ class SimulatorPool:
         self._finalizer = weakref.finalize(self, self._backend.close, 0.0)
         self._state = WorkerState.STARTING
         self._invalid_actions = 0
-        self._pending: list[int] = []
+        self._taken = [0] * self.servers  # generation whose rows were handed out last
         self._deadlines = [0.0] * self.servers
         self._replaced: dict[int, InfoMap] = {}
 
@@ -194,7 +196,6 @@ class SimulatorPool:
             return
         self.is_closed = True
         self._state = WorkerState.STOPPED
-        self._pending = []
         self._finalizer.detach()
         self._backend.close(0.0 if kill else self.timeouts.stop)
 
@@ -369,7 +370,7 @@ class SimulatorPool:
         reset_infos: InfoMap = {}
         for server in everyone:
             self._post((server,), Command.STEP, self.timeouts.step)
-            batch = self._collect(1, None)
+            batch = self._collect([server], 1, None)
             _merge(infos, batch.infos)
             _merge(reset_infos, batch.reset_infos)
         return self._make_batch(list(everyone), infos, reset_infos)
@@ -389,7 +390,7 @@ class SimulatorPool:
         self._write_actions(actions, workers)
         self._post(
             range(self.servers) if workers is None else [int(w) for w in workers],
-            Command.STEP,
+            _STEP,
             self.timeouts.step,
         )
 
@@ -404,12 +405,14 @@ class SimulatorPool:
             UsageError: Nothing was sent.
             ServerError: A server failed or ran past its deadline; everything is closed.
         """
-        self._require_open()
-        pending = len(self._pending)
+        self._require_started()
+        pending = self._pending()
         if not pending:
             raise UsageError("recv() without a step under way: send() actions first.")
-        needed = pending if min_workers is None else min(min_workers, pending)
-        return self._collect(needed, timeout)
+        needed = len(pending) if min_workers is None else min(min_workers, len(pending))
+        if needed < self.servers or timeout is not None:
+            self._backend.expect_each()
+        return self._collect(pending, needed, timeout)
 
     def call(
         self, method: str, *args: Any, servers: Sequence[int] | None = None, **kwargs: Any
@@ -432,11 +435,10 @@ class SimulatorPool:
         try:
             for server in chosen:
                 self._deadlines[server] = time.monotonic() + self.timeouts.reset
-                self._backend.post(server, Command.CALL, (method, args, kwargs))
-            self._pending = list(chosen)
-            self._await(len(chosen), None)
-            self._pending = []
+                self._backend.post((server,), Command.CALL, (method, args, kwargs))
+            self._await(chosen, len(chosen), None)
             for server in chosen:
+                self._taken[server] = self._control[server * _WIDTH + _SENT]
                 try:
                     answers.append(self._backend.take_news(server, self._deadlines[server]))
                 except SimulatorError as error:
@@ -465,12 +467,12 @@ class SimulatorPool:
         self, actions: Any, workers: Sequence[int] | NDArray[np.intp] | None
     ) -> None:
         """Check all actions, then write them; raises before anything is written."""
-        self._require_started()
+        if self._state is not _RUNNING:
+            self._require_started()
         if not self._is_reset:
             raise UsageError("step() or send() before reset(): call reset() first.")
         if workers is None:
-            if self._pending:
-                self._require_idle("send")
+            self._require_idle("send")
             rows = self._everyone.rows
         else:
             self._require_free(workers)
@@ -480,17 +482,19 @@ class SimulatorPool:
         else:
             actions = {self._only_group: actions}
         checked = {}
+        any_replaced = bool(self._replaced)
         for name, gate in self._gates.items():
             group = self._buffers.groups[name]
             mask, status = group.action_mask, group.status
             if workers is not None:
                 mask = None if mask is None else mask[rows[name]]
                 status = status[rows[name]]
-            checked[name] = gate.check(actions[name], rows[name], mask, status)
+            checked[name] = result = gate.check(actions[name], rows[name], mask, status)
+            any_replaced |= result.replaced is not None
         for name, result in checked.items():
-            where = slice(None) if workers is None else rows[name]
+            where = ... if workers is None else rows[name]
             self._buffers.groups[name].action[where] = result.actions
-        if self._replaced or any(result.replaced is not None for result in checked.values()):
+        if any_replaced:
             self._note_replaced(checked, range(self.servers) if workers is None else workers, rows)
 
     def _note_replaced(
@@ -518,38 +522,42 @@ class SimulatorPool:
 
     def _post(self, workers: Sequence[int], command: Command, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        post = self._backend.post
         for server in workers:
             self._deadlines[server] = deadline
-            self._pending.append(server)
-            post(server, command)
+        self._backend.post(workers, command)
 
-    def _collect(self, needed: int, timeout: float | None) -> Batch:
-        done = self._await(needed, timeout)
+    def _pending(self) -> list[int]:
+        """Return the workers whose rows were not handed out since the last command to them.
+
+        Their control words tell, so that no interrupt can leave the two in disagreement.
+        """
+        control = self._control
+        return [s for s, taken in enumerate(self._taken) if control[s * _WIDTH + _SENT] != taken]
+
+    def _collect(self, pending: list[int], needed: int, timeout: float | None) -> Batch:
+        done = self._await(pending, needed, timeout)
         infos: InfoMap = {}
         reset_infos: InfoMap = {}
         control = self._control
-        try:
-            for server in done:
-                if control[server * _WIDTH + _NEWS]:
+        for server in done:
+            if control[server * _WIDTH + _NEWS]:
+                try:
                     self._take_infos(server, infos, reset_infos)
-            if len(done) == len(self._pending):
-                self._pending = []
-            else:
-                self._pending = [server for server in self._pending if server not in done]
-        except BaseException:  # an interrupt too: news that were taken cannot be taken again
-            self._fail()
-            raise
+                except BaseException:  # an interrupt too: half a message cannot be read again
+                    self._fail()
+                    raise
+            self._taken[server] = control[server * _WIDTH + _SENT]
         return self._make_batch(done, infos, reset_infos)
 
-    def _await(self, needed: int, timeout: float | None) -> list[int]:
-        """Wait until ``needed`` pending workers are done; return all that are, ascending."""
+    def _await(self, pending: list[int], needed: int, timeout: float | None) -> list[int]:
+        """Wait until ``needed`` of some workers are done; return all that are, ascending."""
         control = self._control
         until = None if timeout is None else time.monotonic() + timeout
+        look_at = min([self._deadlines[server] for server in pending], default=0.0)
         while True:
             done = [
                 server
-                for server in self._pending
+                for server in pending
                 if control[server * _WIDTH + _DONE] == control[server * _WIDTH + _SENT]
             ]
             if len(done) >= needed:
@@ -557,19 +565,20 @@ class SimulatorPool:
             now = time.monotonic()
             if until is not None and now >= until:
                 break
-            left = self._time_left(now, done)
+            if now >= look_at:
+                look_at = now + self._time_left(now, pending, done)
+            left = look_at - now
             try:
                 self._backend.wait(left if until is None else min(left, until - now))
             except ServerError:
                 self._fail()
                 raise
-        done.sort()
         return done
 
-    def _time_left(self, now: float, done: list[int]) -> float:
+    def _time_left(self, now: float, pending: list[int], done: list[int]) -> float:
         """Return the seconds to the next deadline, and raise if one has passed."""
         left = _FOREVER
-        for server in self._pending:
+        for server in pending:
             if server in done:
                 continue
             deadline = self._deadlines[server]
@@ -770,12 +779,11 @@ class SimulatorPool:
 
     def _require_idle(self, what: str) -> None:
         self._require_open()
-        if self._pending:
-            raise UsageError(
-                f"{what} while workers {self._pending} are still stepping: recv() first."
-            )
+        if pending := self._pending():
+            raise UsageError(f"{what} while workers {pending} are still stepping: recv() first.")
 
     def _require_free(self, workers: Sequence[int] | NDArray[np.intp]) -> None:
+        pending = self._pending()
         previous = -1
         for worker in workers:
             if not 0 <= worker < self.servers or worker <= previous:
@@ -783,7 +791,7 @@ class SimulatorPool:
                     f"send(workers={list(workers)}): expected ascending indices from 0 to "
                     f"{self.servers - 1}, each once."
                 )
-            if worker in self._pending:
+            if worker in pending:
                 raise UsageError(
                     f"send() to worker {worker}, which is still stepping: recv() first."
                 )

@@ -1,16 +1,18 @@
 """Waking another process, and dying with one: eventfds, pipes and the lifeline.
 
 A `Signal` is a counter that one side raises and the other waits for. On Linux it is an eventfd;
-elsewhere a pipe.
+elsewhere a pipe. A `Countdown` lets the last of several processes wake the one that waits for all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 _HAS_EVENTFD = hasattr(os, "eventfd")
 
@@ -22,6 +24,12 @@ class Signal:
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._is_eventfd = read_fd == write_fd
+        self.set: Callable[[], object] = (
+            functools.partial(os.eventfd_write, write_fd, 1)
+            if self._is_eventfd
+            else functools.partial(os.write, write_fd, b"\x01")
+        )
+        """Wake whoever waits, now or at their next wait."""
 
     @classmethod
     def create(cls) -> Signal:
@@ -30,13 +38,6 @@ class Signal:
             fd = os.eventfd(0)
             return cls(fd, fd)
         return cls(*os.pipe())
-
-    def set(self) -> None:
-        """Wake whoever waits, now or at their next wait."""
-        if self._is_eventfd:
-            os.eventfd_write(self.write_fd, 1)
-        else:
-            os.write(self.write_fd, b"\x01")
 
     def wait(self) -> None:
         """Block until it is set, and clear it."""
@@ -54,6 +55,56 @@ class Signal:
         for fd in {self.read_fd, self.write_fd}:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+class Countdown:
+    """Tells the last of several processes that it is the last.
+
+    It holds a ticket for each of them but one, and whoever finishes takes a ticket: who finds none
+    is the last, or nobody counts at present. Tickets too few only wake the waiting process early;
+    tickets too many would leave it asleep, so `clear` takes all away where not all are waited for.
+
+    Only where there are eventfds; elsewhere everybody is the last.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._is_counting = False
+
+    @classmethod
+    def create(cls) -> Countdown:
+        """Make a new one; its descriptor is inherited only where it is passed on."""
+        return cls(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_SEMAPHORE) if _HAS_EVENTFD else -1)
+
+    def start(self, count: int) -> None:
+        """Let the last of ``count`` processes know, once."""
+        if self.fd >= 0 and count > 1:
+            self._is_counting = True
+            os.eventfd_write(self.fd, count - 1)
+
+    def clear(self) -> None:
+        """From now on everybody is the last, until the next start."""
+        if self._is_counting:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.eventfd_read(self.fd)
+            self._is_counting = False
+
+    def is_last(self) -> bool:
+        """Take a ticket; return whether there was none."""
+        if self.fd < 0:
+            return True
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Close this process's descriptor."""
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self.fd)
 
 
 def die_with_parent(lifeline: int) -> None:

@@ -33,7 +33,8 @@ from gym_multisim.pool.buffers import Command, Control, Layout, Outcome, ServerB
 from gym_multisim.pool.channel import Channel, RemoteError, encode
 from gym_multisim.pool.loop import ArenaLoop, Autoreset
 from gym_multisim.pool.metrics import latency_bucket
-from gym_multisim.pool.signals import Signal, die_with_parent
+from gym_multisim.pool.scheduling import let_servers_differ
+from gym_multisim.pool.signals import Countdown, Signal, die_with_parent
 from gym_multisim.servers.ports import lease_port
 from gym_multisim.simulator import ServerContext, Simulator
 
@@ -111,6 +112,7 @@ class CommandRunner:
 
     Attributes:
         news: What the last command has to tell besides rows, or None.
+        prepare: To be called after each command, when the caller has its rows; or None.
     """
 
     def __init__(self, simulator: Simulator, buffers: ServerBuffers, setup: Setup) -> None:
@@ -127,6 +129,7 @@ class CommandRunner:
             check_rows=setup.settings.check_rows,
         )
         self.news: Any = None
+        self.prepare = self._loop.prepare if self._loop.prepares else None
 
     def step(self) -> None:
         """Advance all arenas by one decision."""
@@ -155,13 +158,20 @@ class Worker:
     """One worker's life after its descriptors are known."""
 
     def __init__(
-        self, channel: Channel, memory: int, lifeline: int, go: Signal, done: Signal
+        self,
+        channel: Channel,
+        memory: int,
+        lifeline: int,
+        go: Signal,
+        done: Signal,
+        countdown: Countdown,
     ) -> None:
         self._channel = channel
         self._memory = memory
         self._lifeline = lifeline
         self._go = go
         self._done = done
+        self._countdown = countdown
 
     def run(self) -> None:
         """Set up, serve commands until STOP, and clean up."""
@@ -195,7 +205,7 @@ class Worker:
             self._serve(runner, buffers.control)
 
     def _serve(self, runner: CommandRunner, control: memoryview) -> None:
-        go, done = self._go, self._done
+        go, done, countdown = self._go, self._done, self._countdown
         step, call, stop = int(Command.STEP), int(Command.CALL), int(Command.STOP)
         sent, finished, command_word = int(Control.SENT), int(Control.DONE), int(Control.COMMAND)
         idle_since = time.perf_counter_ns()
@@ -226,20 +236,25 @@ class Worker:
             control[finished] = generation
             control[_RESETTING] = 0  # only now: until then the longer deadline holds
             idle_since = time.perf_counter_ns()
-            done.set()
+            if countdown.is_last():
+                done.set()
             if message:
                 try:
                     self._channel.send(message)  # after the signal: the caller reads meanwhile
                 except OSError:  # the pool was closed without asking for it
                     return
+            if runner.prepare is not None:
+                runner.prepare()
 
 
 def main() -> None:
     """Run a worker on the descriptors that the command line names."""
     sock, memory, lifeline, *signals = (int(word) for word in sys.argv[1:])
     die_with_parent(lifeline)
+    let_servers_differ()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the log of a killed worker is whole
     go = Signal(signals[0], signals[1])
     done = Signal(signals[2], signals[3])
-    Worker(Channel(socket.socket(fileno=sock)), memory, lifeline, go, done).run()
+    countdown = Countdown(signals[4])
+    Worker(Channel(socket.socket(fileno=sock)), memory, lifeline, go, done, countdown).run()
