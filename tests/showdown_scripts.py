@@ -56,7 +56,7 @@ def run_script(*words, timeout, tables=True, folder=None):
     if result.returncode != 0:
         said = result.stdout[-4000:] + result.stderr[-8000:]
         pytest.fail(f"{words} ended with exit code {result.returncode}:\n{said}")
-    print(result.stdout)
+    print(result.stdout, result.stderr)
     return result.stdout
 
 

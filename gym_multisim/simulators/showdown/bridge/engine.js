@@ -5,6 +5,7 @@ const path = require('path');
 
 /**
  * `folder` holds node_modules; `wantsTables`: whether to replace the engine's look-ups.
+ * Without the tables the plain engine runs, and stderr says why.
  * Returns { sim, version, tables }: the package's exports with its RandomPlayerAI (which they leave out), its version, and
  * '' or why the tables were left out.
  */
@@ -19,6 +20,7 @@ function loadEngine(folder, wantsTables) {
     const { install } = require('./tables');
     const result = install(exported);
     tables = result.installed ? '' : result.reason;
+    if (tables) console.error(`The plain engine runs, without the tables that make it faster: ${tables}`);
   }
   return { sim, version, tables };
 }
