@@ -7,15 +7,15 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check format setup package clean
+.PHONY: demo test test-fast check format setup programs package clean
 
 demo: setup
 	$(BIN)/gym-multisim train configs/treasure_hunt.yaml
 
-test: setup
+test: setup programs
 	$(BIN)/python -m pytest
 
-test-fast: setup
+test-fast: setup programs
 	$(BIN)/python -m pytest -m "not slow"
 
 check: setup
@@ -34,6 +34,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+# The programs of simulators that the tests run, in the user's cache; quick if they are there.
+programs: setup
+	$(BIN)/gym-multisim install showdown
 
 # Build the wheel, install it in a clean environment, import it and ask it for its simulators.
 package: setup

@@ -1,4 +1,4 @@
-"""The command line: ``gym-multisim train | list | bench | check``.
+"""The command line: ``gym-multisim train | list | install | bench | check``.
 
 What a command needs is imported inside it, so that ``--help`` and ``list`` answer at once.
 
@@ -152,20 +152,57 @@ def list_simulators() -> None:
         )
     console = _console()
     console.print(table)
-    extras = {entry.extra for entry in registry.entries() if not _is_installed(entry)}
-    if extras:
+    missing = [entry for entry in registry.entries() if not _is_installed(entry)]
+    if extras := {entry.extra for entry in missing if entry.extra}:
         packages = f"pip install 'gym-multisim[{','.join(sorted(extras))}]'"
         console.print(f"To add what is missing: {escape(packages)}", highlight=False)
+    for entry in missing:
+        if entry.manifest is not None:
+            console.print(f"and then: gym-multisim install {entry.name}", highlight=False)
 
 
 def _needs(entry: registry.Entry) -> str:
-    if not entry.needs:
+    what = "Node packages" if entry.manifest is not None else entry.needs
+    if not what:
         return "nothing more"
-    return f"{entry.needs} {'(installed)' if _is_installed(entry) else '[red](missing)[/]'}"
+    return f"{what} {'(installed)' if _is_installed(entry) else '[red](missing)[/]'}"
 
 
 def _is_installed(entry: registry.Entry) -> bool:
-    return not entry.needs or importlib.util.find_spec(entry.needs) is not None
+    from gym_multisim.servers.node import is_installed
+
+    if entry.needs and importlib.util.find_spec(entry.needs) is None:
+        return False
+    return entry.manifest is None or is_installed(entry.name, entry.manifest)
+
+
+# --- install ------------------------------------------------------------------------------------
+
+
+@app.command(cls=_Command)
+def install(
+    simulator: Annotated[str, typer.Argument(help="A name, such as showdown.")],
+    traceback: Traceback = False,
+) -> None:
+    """Install the programs that a simulator runs, for this user; does nothing if they are there.
+
+    It can be interrupted and run again, and several runs may do it at once.
+    """
+    from gym_multisim.servers.node import install as install_packages
+
+    entry = registry.find(simulator)
+    console = _console()
+    if entry.manifest is not None:
+        install_packages(entry.name, entry.manifest, lambda line: _say(console, line))
+    elif entry.extra:
+        packages = f"pip install 'gym-multisim[{entry.extra}]'"
+        _say(console, f"{entry.name} runs no program; all it needs comes with: {packages}")
+    else:
+        _say(console, f"{entry.name} needs nothing that is not installed.")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 # --- bench --------------------------------------------------------------------------------------

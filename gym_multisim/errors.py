@@ -3,6 +3,7 @@
     MultiSimError
     ├── ConfigError            a setting, name or number that cannot be used (also a ValueError)
     ├── MissingExtraError      an optional library or program is not installed (also an ImportError)
+    ├── InstallError           the programs of a simulator could not be installed
     ├── SpaceError             a space that shared memory cannot hold (also a ValueError)
     ├── ActionError            wrong shape, dtype or range, or a masked action (also a ValueError)
     ├── UsageError             a call that makes no sense now, such as ``step`` before ``reset``
@@ -35,6 +36,10 @@ class ConfigError(MultiSimError, ValueError):
 
 class MissingExtraError(MultiSimError, ImportError):
     """An optional library or program is missing; the message says what to install."""
+
+
+class InstallError(MultiSimError):
+    """The programs of a simulator could not be installed; the message shows the end of the log."""
 
 
 class SpaceError(MultiSimError, ValueError):

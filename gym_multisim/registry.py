@@ -31,6 +31,8 @@ class Entry:
         env_id: The name in Gymnasium ids, ``multisim/<env_id>``; empty if it has none.
         scripted: ``package.module:policy`` of a scripted agent to compare with, a function of
             (observation, action_mask) that returns one action per row; empty if it has none.
+        manifest: The folder of the Node packages that it needs (``package.json`` and
+            ``package-lock.json``), which ``gym-multisim install`` installs; None if it needs none.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Entry:
     extra: str = ""
     env_id: str = ""
     scripted: str = ""
+    manifest: Path | None = None
 
     def load(self) -> SimulatorFactory:
         """Import and return the simulator's class.
@@ -158,6 +161,14 @@ for _entry in (
         "gym_multisim.simulators.latency:Latency",
         "synthetic: chosen step and reset times, crashes and hangs, to test pools with",
         env_id="Latency-v0",
+    ),
+    Entry(
+        "showdown",
+        "gym_multisim.simulators.showdown:Showdown",
+        "Pokémon Showdown: doubles battles of the official simulator, with exact joint masks",
+        extra="showdown",
+        env_id="Showdown-v0",
+        manifest=Path(__file__).parent / "simulators" / "showdown" / "bridge",
     ),
 ):
     register(_entry)

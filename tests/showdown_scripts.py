@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_multisim.errors import MissingExtraError, StartupError
+from gym_multisim.errors import InstallError, MissingExtraError
 from gym_multisim.servers.node import find_node, install
 from gym_multisim.simulators.showdown.bridge_client import PROGRAM
 
@@ -19,8 +19,8 @@ SCRIPTS = Path(__file__).parent / "showdown"
 def installed():
     """Return the folder that holds ``node_modules``, after installing the package if need be."""
     try:
-        return install(PROGRAM)
-    except (MissingExtraError, StartupError) as error:
+        return install("showdown", PROGRAM)
+    except (MissingExtraError, InstallError) as error:
         pytest.skip(f"Showdown cannot be installed here: {error}")
 
 

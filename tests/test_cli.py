@@ -70,12 +70,13 @@ def test_help_names_all_commands(invoke):
     """`--help` lists what there is."""
     code, out, _ = invoke("--help")
     assert code == 0
-    for command in ("train", "list", "bench", "check"):
+    for command in ("train", "list", "install", "bench", "check"):
         assert command in out
 
 
-def test_list_shows_each_simulator_and_what_it_needs(invoke, monkeypatch):
+def test_list_shows_each_simulator_and_what_it_needs(invoke, monkeypatch, tmp_path):
     """The table has names, ids, and how to get what is missing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where Showdown is not installed
     code, out, _ = invoke("list")
     assert code == 0
     assert "treasure_hunt" in out
@@ -83,7 +84,53 @@ def test_list_shows_each_simulator_and_what_it_needs(invoke, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     _, out, _ = invoke("list")
     assert "pettingzoo (missing)" in out
-    assert "To add what is missing: pip install 'gym-multisim[pettingzoo]'" in out
+    assert "Node packages (missing)" in out
+    assert "To add what is missing: pip install 'gym-multisim[pettingzoo,showdown]'" in out
+    assert "and then: gym-multisim install showdown" in out
+
+
+def test_install_puts_a_simulators_programs_where_they_are_found(invoke, monkeypatch, tmp_path):
+    """It says where; `list` then shows them as installed, and a second time does nothing."""
+    program = tmp_path / "bin" / "node"
+    script = tmp_path / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    text = '#!/bin/sh\nif [ "$1" = --version ]; then echo v24.0.0; else mkdir node_modules; fi\n'
+    for path, content in ((program, text), (script, "")):
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    program.chmod(0o755)
+    monkeypatch.setenv("GYM_MULTISIM_NODE", str(program))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, out, _ = invoke("install", "showdown")
+    assert code == 0
+    assert out.startswith("installing showdown with Node 24.0.0\nshowdown is installed in /")
+    assert "Node packages (installed)" in invoke("list")[1]
+    assert "installing" not in invoke("install", "showdown")[1]
+
+
+def test_install_says_where_there_is_nothing_to_install(invoke):
+    """A simulator that needs nothing, and one whose library an extra brings."""
+    code, out, _ = invoke("install", "treasure_hunt")
+    assert (code, out) == (0, "treasure_hunt needs nothing that is not installed.\n")
+    code, out, _ = invoke("install", "pettingzoo")
+    assert code == 0
+    assert "pip install 'gym-multisim[pettingzoo]'" in out
+
+
+def test_install_of_an_unknown_name_offers_the_nearest(invoke):
+    """As everywhere else."""
+    code, _, err = invoke("install", "showdwn")
+    assert code == 2
+    assert "Did you mean 'showdown'?" in err
+
+
+def test_install_without_node_says_which_extra_brings_it(invoke, monkeypatch, tmp_path):
+    """And a Node that is named wrongly is told by its path."""
+    monkeypatch.setenv("GYM_MULTISIM_NODE", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, _, err = invoke("install", "showdown")
+    assert code == 1
+    assert f"{tmp_path}/none is not a Node program" in err
+    assert "pip install 'gym-multisim[showdown]'" in err
 
 
 def test_help_and_list_load_no_heavy_library():

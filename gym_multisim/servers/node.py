@@ -1,9 +1,9 @@
 """Node programs: which Node runs them, and where their npm packages are installed.
 
-Every Node simulator brings a folder with a ``package.json`` and a pinned ``package-lock.json``.
-`install` puts the packages into a cache folder of the user that is named after the lock file's
-content, so that another version of this package, or another run at the same time, never finds half
-of an installation or the wrong one.
+Every Node simulator brings a folder with a ``package.json`` and a pinned ``package-lock.json``, its
+*manifest*. `install` puts the packages into a cache folder of the user that is named after the
+simulator and the lock file's content, so that another version of this package, or another run at
+the same time, never finds half of an installation or the wrong one.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gym_multisim.errors import MissingExtraError, StartupError
+from gym_multisim.errors import InstallError, MissingExtraError
+from gym_multisim.servers.process import described_end
 
 OLDEST_NODE = 20
 _COMPLETE = ".complete"
+_OUTPUT_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,27 @@ def find_node() -> Node:
     )
 
 
-def package_folder(manifest: Path) -> Path:
-    """Return where the packages of a manifest folder are, or would be, installed."""
+def package_folder(name: str, manifest: Path) -> Path:
+    """Return where the packages of a simulator are, or would be, installed."""
     lock = (manifest / "package-lock.json").read_bytes()
     digest = hashlib.sha256(lock).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "gym_multisim" / "node" / f"{manifest.name}-{digest}"
+    return cache / "gym_multisim" / "node" / f"{name}-{digest}"
 
 
-def installed_folder(manifest: Path, name: str) -> Path:
+def is_installed(name: str, manifest: Path) -> bool:
+    """Return whether the packages of a simulator are installed for this user."""
+    return (package_folder(name, manifest) / _COMPLETE).is_file()
+
+
+def installed_folder(name: str, manifest: Path) -> Path:
     """Return the folder that holds ``node_modules`` of an installed simulator.
 
     Raises:
         MissingExtraError: It is not installed; says the command that does it.
     """
-    folder = package_folder(manifest)
-    if not (folder / _COMPLETE).is_file():
+    folder = package_folder(name, manifest)
+    if not is_installed(name, manifest):
         raise MissingExtraError(
             f"The simulator {name!r} is not installed for this user (looked in {folder}). "
             f"Run: gym-multisim install {name}"
@@ -108,42 +114,59 @@ def installed_folder(manifest: Path, name: str) -> Path:
     return folder
 
 
-def install(manifest: Path, report: Callable[[str], None] = lambda line: None) -> Path:
-    """Install the packages of a manifest folder with ``npm ci``; does nothing if they are there.
+def install(name: str, manifest: Path, report: Callable[[str], None] = lambda line: None) -> Path:
+    """Install the packages of a simulator with ``npm ci``; does nothing if they are there.
 
     Safe when several runs do it at once: one installs, the others wait for it. An installation that
     was interrupted is begun anew; npm's own cache keeps what was fetched.
 
     Args:
+        name: The simulator's name.
         manifest: A folder with ``package.json`` and ``package-lock.json``.
         report: Called with lines that say what is done.
 
+    Returns:
+        The folder that holds ``node_modules``.
+
     Raises:
         MissingExtraError: No Node, or no npm.
-        StartupError: npm failed; the end of its output is shown.
+        InstallError: npm failed, and the end of its output is shown; or nothing can be written.
     """
-    folder = package_folder(manifest)
-    with _only_one(folder.with_suffix(".lock")):
-        if (folder / _COMPLETE).is_file():
-            report(f"{manifest.name} is installed in {folder}")
-            return folder
-        node = find_node()
-        report(f"installing {manifest.name} with Node {node.version} into {folder}")
-        shutil.rmtree(folder, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-        try:
-            for file in ("package.json", "package-lock.json"):
-                shutil.copy(manifest / file, work)
-            _run_npm(node, work)
-            (work / _COMPLETE).write_text(f"node {node.version}\n")
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    report(f"installed {manifest.name} in {folder}")
+    folder = package_folder(name, manifest)
+    try:
+        with _only_one(folder.with_name(f"{folder.name}.lock"), name, report) as lock:
+            if not is_installed(name, manifest):
+                _install(name, manifest, folder, lock, report)
+    except OSError as error:
+        raise InstallError(
+            f"{name} cannot be installed in {folder}: {error}. The environment variable "
+            "XDG_CACHE_HOME names another place for the folder 'gym_multisim'."
+        ) from error
+    report(f"{name} is installed in {folder}")
     return folder
 
 
-def _run_npm(node: Node, folder: Path) -> None:
+def _install(
+    name: str, manifest: Path, folder: Path, lock: int, report: Callable[[str], None]
+) -> None:
+    node = find_node()
+    report(f"installing {name} with Node {node.version}")
+    partial = folder.with_name(f"{folder.name}.partial")
+    for left_over in (partial, folder):  # of a run that was killed
+        if left_over.exists():
+            shutil.rmtree(left_over)
+    try:
+        partial.mkdir()
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(manifest / file, partial)
+        _run_npm(name, node, partial, lock)
+        (partial / _COMPLETE).write_text(f"node {node.version}\n")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _run_npm(name: str, node: Node, folder: Path, lock: int) -> None:
     command = [*node.npm(), "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
     path = os.pathsep.join([str(node.program.parent), os.environ.get("PATH", "")])
     result = subprocess.run(
@@ -155,12 +178,13 @@ def _run_npm(node: Node, folder: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        pass_fds=(lock,),  # if we are killed, the next run waits until npm has ended, too
     )
     if result.returncode != 0:
-        raise StartupError(
-            0,
-            f"cannot be installed: {' '.join(command)} ended with exit code {result.returncode}.",
-            log_tail="\n".join(result.stdout.splitlines()[-20:]),
+        output = "\n".join(result.stdout.splitlines()[-_OUTPUT_LINES:])
+        raise InstallError(
+            f"{name} cannot be installed: {' '.join(command)} {described_end(result.returncode)}. "
+            f"It needs the network, or npm's own cache. The end of its output:\n{output}"
         )
 
 
@@ -176,9 +200,13 @@ def _version_of(program: Path) -> str:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Hold a lock file; the kernel frees it with its owner, however that ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _only_one(path: Path, name: str, report: Callable[[str], None]) -> Iterator[int]:
+    """Hold a lock file, whose descriptor is given; the kernel frees it with its last owner."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"waiting for another run that installs {name}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()

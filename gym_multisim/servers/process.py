@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +20,16 @@ from gym_multisim.simulator import ServerContext
 
 _FIRST_POLL_DELAY = 0.002
 _LONGEST_POLL_DELAY = 0.1
+
+
+def described_end(code: int) -> str:
+    """Say what an exit code means: ``ended with exit code 1`` or ``was killed by SIGKILL``."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 class ServerProcess:
@@ -95,8 +106,8 @@ class ServerProcess:
             if not self.is_running:
                 raise StartupError(
                     self._server,
-                    f"did not start: {self._command[0]!r} ended with exit code "
-                    f"{self._popen.returncode} before it was ready.",
+                    f"did not start: {self._command[0]!r} "
+                    f"{described_end(self._popen.returncode)} before it was ready.",
                 )
             if time.monotonic() >= deadline:
                 raise StartupError(

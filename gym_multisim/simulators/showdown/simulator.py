@@ -62,6 +62,8 @@ class Showdown(Simulator):
         max_turns: int = 1000,
         tables: bool = True,
     ) -> None:
+        if not isinstance(format, str):
+            raise ConfigError(f"format is {format!r}: expected a name, a text.")
         if opponent not in OPPONENTS:
             raise ConfigError(
                 f"opponent is {opponent!r}.{nearest_name(str(opponent), OPPONENTS)} Expected one "
@@ -110,7 +112,7 @@ class Showdown(Simulator):
             MissingExtraError: Showdown is not installed for this user, or Node is missing.
             ConfigError: The format is unknown, or not served.
         """
-        folder: Path = installed_folder(PROGRAM, NAME)
+        folder: Path = installed_folder(NAME, PROGRAM)
         self.bridge = Bridge(
             context, {**self._settings, "folder": str(folder), "arenas": context.arenas}
         )
