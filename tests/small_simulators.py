@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from gym_multisim.simulator import AgentGroup, Infos, Simulator, SimulatorSpec, Status
+from gym_multisim.simulators.showdown import Showdown
 
 
 class Frames(Simulator):
@@ -148,3 +149,9 @@ def no_calls(pool):
         yield
     finally:
         pool.call = original
+
+
+class Unprepared(Showdown):
+    """Makes its battles only when they begin."""
+
+    prepare = Simulator.prepare

@@ -162,6 +162,12 @@ class _Watch(Simulator):
         yield
         self.seconds += time.perf_counter() - began
 
+    def prepare(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
+        if type(self._inner).prepare is not Simulator.prepare:
+            self.seen.add("prepared episodes")
+        with plain_errors(self.name, "prepare()", "it takes the seeds of the next episodes"):
+            self._inner.prepare(arenas, seeds)
+
     def take_infos(self) -> Infos | None:
         with plain_errors(self.name, "take_infos()", "it returns Infos or None"):
             infos = self._inner.take_infos()

@@ -26,7 +26,7 @@ const FD = Number(process.argv[2]);
 class Bridge {
   constructor() {
     this.arenas = [];
-    this.clock = { engine: 0n, encode: 0n, mask: 0n, total: 0n };
+    this.clock = { engine: 0n, encode: 0n, mask: 0n, ahead: 0n, total: 0n };
     this.plans = new Map(); // arena → seed of the battle to make when there is time
   }
 
@@ -52,6 +52,7 @@ class Bridge {
   reset(body) {
     const numbers = this.each(body, 12, (at) => {
       const arena = body.readUInt32LE(at);
+      this.plans.delete(arena); // it came too late, or is for an episode that will not be
       this.arenas[arena].reset(body.readBigUInt64LE(at + 4));
       return arena;
     });
@@ -75,11 +76,13 @@ class Bridge {
 
   /** Makes one planned battle; returns whether more are planned. */
   workAhead() {
+    const began = process.hrtime.bigint();
     for (const [arena, seed] of this.plans) {
       this.plans.delete(arena);
       this.arenas[arena].prepare(seed);
       break;
     }
+    this.clock.ahead += process.hrtime.bigint() - began;
     return this.plans.size > 0;
   }
 
