@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from gym_multisim.errors import ConfigError, ContractError, MultiSimError, nearest_name
 from gym_multisim.servers.node import find_node
-from gym_multisim.servers.process import ServerProcess
+from gym_multisim.servers.process import ServerProcess, described_end
 from gym_multisim.simulator import ServerContext
 
 PROGRAM = Path(__file__).parent / "bridge"
+_END_TIMEOUT = 2.0  # from the end of its connection to that of the process
 _HEADER = struct.Struct("<IB")
 _RESET = np.dtype([("arena", "<u4"), ("seed", "<u8")])
 
@@ -144,7 +145,7 @@ class Bridge:
         try:
             self._socket.sendall(_HEADER.pack(len(body) + 1, kind[0]) + body)
         except OSError as error:
-            raise BridgeError(f"The bridge {self._end()}.") from error
+            raise self._gone() from error
 
     def _receive_head(self) -> tuple[int, bytes]:
         head = np.empty(_HEADER.size, dtype=np.uint8)
@@ -199,7 +200,7 @@ class Bridge:
             except ConnectionError:
                 received = 0
             if not received:
-                raise BridgeError(f"The bridge {self._end()}; its last words are in the log.")
+                raise self._gone()
             unread = unread[received:]
 
     def _require(self, kind: bytes, expected: bytes, body: NDArray[np.uint8]) -> None:
@@ -208,9 +209,10 @@ class Bridge:
         if kind != expected:
             raise ContractError(f"The bridge answered {kind!r}; expected {expected!r}.")
 
-    def _end(self) -> str:
-        code = self._process.wait(2.0)
-        return "closed its connection" if code is None else f"ended with exit code {code}"
+    def _gone(self) -> BridgeError:
+        code = self._process.wait(_END_TIMEOUT)
+        end = "closed its connection" if code is None else described_end(code)
+        return BridgeError(f"The bridge (process {self._process.pid}) {end}.")
 
 
 def _format_error(name: str, error: BridgeError) -> Exception:
