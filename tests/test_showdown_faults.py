@@ -9,7 +9,14 @@ import textwrap
 import numpy as np
 import psutil
 import pytest
-from processes import has_ended, wait_until
+from processes import (
+    has_ended,
+    marked_processes,
+    next_line,
+    running_script,
+    wait_all_gone,
+    wait_until,
+)
 from showdown_scripts import installed
 
 from gym_multisim.errors import ConfigError, MissingExtraError, SimulatorError, StartupError
@@ -180,6 +187,28 @@ def test_closing_a_pool_whose_bridge_is_stopped_leaves_nothing():
     with pool_of("process") as pool:
         pool.reset()
         os.kill(bridge_of(pool, 0).pid, signal.SIGSTOP)
+
+
+PLAYING = """
+import sys
+from gym_multisim.pool.pool import SimulatorPool
+pool = SimulatorPool("showdown", servers=2, arenas_per_server=2, backend=sys.argv[1])
+batch = pool.reset()
+print("playing", flush=True)
+while True:
+    batch = pool.step(pool.sample_actions(batch, "trainers"))
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_bridge_outlives_a_trainer_that_is_killed(backend, mark, tmp_path):
+    """Also inline, where no worker stands between: the bridge ends with its connection."""
+    with running_script(PLAYING, tmp_path, mark, argv=[backend]) as trainer:
+        assert next_line(trainer) == "playing"
+        assert len(marked_processes(mark)) >= 3
+        os.kill(trainer.pid, signal.SIGKILL)
+        trainer.wait(10)
+        wait_all_gone(mark, timeout=10.0)
 
 
 # --- frames -------------------------------------------------------------------------------------
