@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -122,8 +123,9 @@ class PoolVecEnv(VecEnv):
         self._reset_options()
         return self._copier.copy(self._rows.observation)
 
+    @abstractmethod
     def _reset_pool(self) -> Batch:
-        raise NotImplementedError
+        """Begin new episodes in all arenas, with the seeds and options that were set."""
 
     def close(self) -> None:
         """End all servers; safe to call again."""

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gym_multisim import masks, registry, seeding
+from gym_multisim import registry, seeding
 from gym_multisim.errors import (
     ClosedError,
     ConfigError,
-    ContractError,
     ServerError,
     ServerTimeoutError,
     SimulatorError,
@@ -25,9 +24,11 @@ from gym_multisim.errors import (
     nearest_name,
 )
 from gym_multisim.pool.actions import ActionGate, CheckedActions, InvalidAction
-from gym_multisim.pool.backends import Backend, InlineBackend, ProcessBackend, Timeouts
+from gym_multisim.pool.arena_seeds import ArenaSeeds
+from gym_multisim.pool.backends import Backend, Timeouts
 from gym_multisim.pool.batch import Batch, InfoMap
-from gym_multisim.pool.buffers import Command, Control, GroupLayout, Layout, StepBuffers
+from gym_multisim.pool.buffers import Command, Control, StepBuffers
+from gym_multisim.pool.inline_backend import InlineBackend
 from gym_multisim.pool.loop import Autoreset
 from gym_multisim.pool.metrics import (
     PoolStatistics,
@@ -35,9 +36,13 @@ from gym_multisim.pool.metrics import (
     WorkerStatistics,
     latency_percentile,
 )
-from gym_multisim.pool.spaces import ActionFormat, action_format, observation_tree
+from gym_multisim.pool.planning import agreed_spec, plan_layout
+from gym_multisim.pool.process_backend import ProcessBackend
+from gym_multisim.pool.settings import at_least_one, choice, member, positive
+from gym_multisim.pool.spaces import action_format
+from gym_multisim.pool.views import BatchViews
 from gym_multisim.pool.worker import LoopSettings
-from gym_multisim.simulator import NO_SEED, AgentGroup, Infos, Simulator, SimulatorSpec
+from gym_multisim.simulator import AgentGroup, Infos, Simulator, SimulatorSpec
 
 BACKENDS = ("process", "inline")
 _WIDTH, _SENT, _DONE = int(Control.WIDTH), int(Control.SENT), int(Control.DONE)
@@ -45,7 +50,6 @@ _NEWS = int(Control.NEWS)
 _FOREVER = 3600.0
 # Looked up once: an enum's members cost a step more than the rest of its bookkeeping.
 _STEP, _RUNNING = Command.STEP, WorkerState.RUNNING
-_LONGEST_TIMEOUT = 1e6  # what every way of waiting can count; stands for infinity, too
 
 
 class SimulatorPool:
@@ -107,21 +111,21 @@ class SimulatorPool:
         inherit_output: bool = False,
     ) -> None:
         self.name = _name_of(simulator)
-        self.servers = _at_least_one("servers", servers)
-        self.arenas_per_server = _at_least_one("arenas_per_server", arenas_per_server)
-        _at_least_one("decision_interval", decision_interval)
+        self.servers = at_least_one("servers", servers)
+        self.arenas_per_server = at_least_one("arenas_per_server", arenas_per_server)
+        at_least_one("decision_interval", decision_interval)
         self.timeouts = Timeouts(
-            _positive("startup_timeout", startup_timeout),
-            _positive("step_timeout", step_timeout),
-            _positive("reset_timeout", reset_timeout),
-            _positive("stop_timeout", stop_timeout),
+            positive("startup_timeout", startup_timeout),
+            positive("step_timeout", step_timeout),
+            positive("reset_timeout", reset_timeout),
+            positive("stop_timeout", stop_timeout),
         )
         self._settings = LoopSettings(
-            _member("autoreset", Autoreset, autoreset), decision_interval, check_rows
+            member("autoreset", Autoreset, autoreset), decision_interval, check_rows
         )
-        self._invalid_action = _member("invalid_action", InvalidAction, invalid_action)
+        self._invalid_action = member("invalid_action", InvalidAction, invalid_action)
         self._penalty = float(invalid_action_penalty)
-        _choice("backend", backend, BACKENDS)
+        choice("backend", backend, BACKENDS)
         self.seed = seeding.fresh_seed() if seed is None else int(seed)
         self._has_own_seed = seed is not None
         factory = registry.find(simulator).load() if isinstance(simulator, str) else simulator
@@ -171,7 +175,7 @@ class SimulatorPool:
                     self._adopt(example.spec())
             specs = self._backend.open(wants_spec=self._spec is None)
             if self._spec is None:
-                self._adopt(_agreed(specs))
+                self._adopt(agreed_spec(specs))
             spec = self.spec
             self._buffers: StepBuffers = self._backend.attach(
                 self._layout, spec.reseeds, spec.continuing
@@ -180,10 +184,11 @@ class SimulatorPool:
             self.close(kill=True)
             raise
         self._control = self._buffers.control
-        self._prepare_batches()
+        self._views = BatchViews(self._buffers, self._rows_per_server)
+        self._seeds = ArenaSeeds(self._buffers, spec.reseeds)
         self._seed_arenas(self.seed)
         if not self._has_own_seed and not spec.reseeds:
-            self._buffers.reset_seed[:] = NO_SEED
+            self._seeds.none_at_first()
         self._state = WorkerState.RUNNING
 
     def close(self, *, kill: bool = False) -> None:
@@ -339,12 +344,13 @@ class SimulatorPool:
         chosen = self._chosen_arenas(arenas)
         if options is not None:
             self._send_options(options, chosen)
-        if seed is None:
-            self._continue_seeds(chosen)
-        elif isinstance(seed, (int, np.integer)):
+        if isinstance(seed, (int, np.integer)):
             self._seed_arenas(int(seed))
         else:
-            self._seed_arenas_by_hand(seed, chosen)
+            if self._is_reset:  # before, the constructor's seed stands written
+                self._seeds.go_on(chosen)
+            if seed is not None:
+                self._restart_random_actions(self._seeds.by_hand(seed, chosen))
         self._buffers.reset_mask[:] = chosen
         self._is_reset = True
         self._replaced = {}
@@ -473,10 +479,10 @@ class SimulatorPool:
             raise UsageError("step() or send() before reset(): call reset() first.")
         if workers is None:
             self._require_idle("send")
-            rows = self._everyone.rows
+            rows = self._views.everyone.rows
         else:
             self._require_free(workers)
-            rows = self._rows_of(workers)
+            rows = self._views.rows_of(workers)
         if len(self._gates) > 1 or isinstance(actions, Mapping):
             self._require_groups(actions)
         else:
@@ -614,7 +620,7 @@ class SimulatorPool:
                 )
 
     def _make_batch(self, workers: list[int], infos: InfoMap, reset_infos: InfoMap) -> Batch:
-        selected = self._everyone if len(workers) == self.servers else self._select(workers)
+        selected = self._views.of(workers)
         replaced: InfoMap = {}
         if self._replaced:
             for server in workers:
@@ -628,25 +634,8 @@ class SimulatorPool:
     # --- preparation --------------------------------------------------------------------------
 
     def _adopt(self, spec: SimulatorSpec) -> None:
-        """Check a spec against what was asked for, and derive the layout from it."""
-        if not spec.groups or any(not group.agents for group in spec.groups):
-            raise ContractError(
-                f"The spec of simulator {self.name!r} has {spec.groups!r}: expected at least one "
-                "agent group, and at least one agent in each."
-            )
-        _require_distinct("agent group names", [group.name for group in spec.groups])
-        for group in spec.groups:
-            _require_distinct(f"agent names of group {group.name!r}", group.agents)
-        if spec.max_arenas is not None and self.arenas_per_server > spec.max_arenas:
-            raise ConfigError(
-                f"arenas_per_server is {self.arenas_per_server}, but one server of {self.name!r} "
-                f"hosts at most {spec.max_arenas}. Use more servers."
-            )
-        forms = {group.name: action_format(group.action_space) for group in spec.groups}
-        layouts = tuple(
-            _group_layout(group, forms[group.name], len(spec.metrics)) for group in spec.groups
-        )
-        self._layout = Layout(self.servers, self.arenas_per_server, layouts)
+        """Check a spec against what was asked for, and derive from it what it decides."""
+        self._layout = plan_layout(self.name, spec, self.servers, self.arenas_per_server)
         self._rows_per_server = {
             group.name: self.arenas_per_server * len(group.agents) for group in spec.groups
         }
@@ -654,7 +643,7 @@ class SimulatorPool:
             group.name: ActionGate(
                 group.name,
                 group.agents,
-                forms[group.name],
+                action_format(group.action_space),
                 self._invalid_action,
                 self.num_arenas * len(group.agents),
             )
@@ -663,84 +652,15 @@ class SimulatorPool:
         self._only_group = spec.groups[0].name
         self._spec = spec
 
-    def _prepare_batches(self) -> None:
-        """Build the views that are handed out again and again: of all workers and of each."""
-        rows = {name: np.arange(self.servers * n) for name, n in self._rows_per_server.items()}
-        self._everyone = Batch(np.arange(self.servers), rows, self._buffers.groups)
-        self._each = [self._view(slice(server, server + 1)) for server in range(self.servers)]
-
-    def _view(self, servers: slice) -> Batch:
-        slices = {
-            name: slice(servers.start * n, servers.stop * n)
-            for name, n in self._rows_per_server.items()
-        }
-        return Batch(
-            np.arange(servers.start, servers.stop),
-            {name: np.arange(s.start, s.stop) for name, s in slices.items()},
-            {name: self._buffers.groups[name][s] for name, s in slices.items()},
-        )
-
-    def _select(self, workers: Sequence[int] | NDArray[np.intp]) -> Batch:
-        if len(workers) == 1:
-            return self._each[int(workers[0])]
-        chosen = np.asarray(workers, dtype=np.intp)
-        if len(chosen) and int(chosen[-1]) - int(chosen[0]) == len(chosen) - 1:
-            return self._view(slice(int(chosen[0]), int(chosen[-1]) + 1))
-        rows = self._rows_of(chosen)
-        groups = {name: self._buffers.groups[name][index] for name, index in rows.items()}
-        return Batch(chosen, rows, groups)
-
-    def _rows_of(self, workers: Sequence[int] | NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
-        """Return the row numbers of some workers, by group."""
-        if len(workers) == 1:
-            return self._each[int(workers[0])].rows
-        chosen = np.asarray(workers, dtype=np.intp)
-        return {
-            name: (chosen[:, None] * n + np.arange(n)).ravel()
-            for name, n in self._rows_per_server.items()
-        }
-
     # --- seeds --------------------------------------------------------------------------------
 
     def _seed_arenas(self, master_seed: int) -> None:
-        arenas = np.arange(self.num_arenas)
         self.seed = master_seed
-        self._buffers.arena_key[:] = seeding.arena_keys(master_seed, arenas)
-        self._buffers.episode[:] = 0
-        self._buffers.reset_seed[:] = seeding.episode_seeds(self._buffers.arena_key, 0)
-        self._reseed_gates(np.ones(self.num_arenas, dtype=np.bool_))
+        self._seeds.from_master(master_seed)
+        self._restart_random_actions(np.ones(self.num_arenas, dtype=np.bool_))
 
-    def _seed_arenas_by_hand(self, seeds: Sequence[int | None], chosen: NDArray[np.bool_]) -> None:
-        if len(seeds) != self.num_arenas:
-            raise ConfigError(
-                f"reset(seed=…) got {len(seeds)} seeds for {self.num_arenas} arenas: expected one "
-                "per arena, or a single number."
-            )
-        self._continue_seeds(chosen)
-        seeded = np.array([seed is not None for seed in seeds]) & chosen
-        for arena, seed in enumerate(seeds):
-            if seed is None or not seeded[arena]:
-                continue
-            key = seeding.arena_keys(int(seed), 0)
-            self._buffers.arena_key[arena] = key
-            self._buffers.episode[arena] = 0
-            raw = np.uint64(int(seed) & 0xFFFF_FFFF_FFFF_FFFF)
-            derived = seeding.episode_seeds(key, 0)
-            self._buffers.reset_seed[arena] = derived if self.spec.reseeds else raw
-        self._reseed_gates(seeded)
-
-    def _continue_seeds(self, chosen: NDArray[np.bool_]) -> None:
-        if not self._is_reset:
-            return  # the constructor's seed stands written
-        buffers = self._buffers
-        if self.spec.reseeds:
-            following = seeding.episode_seeds(buffers.arena_key, buffers.episode)
-            buffers.reset_seed[chosen] = following[chosen]
-        else:
-            buffers.reset_seed[chosen] = NO_SEED
-
-    def _reseed_gates(self, arenas: NDArray[np.bool_]) -> None:
-        """Restart the random actions of some arenas; every agent of any group has its own."""
+    def _restart_random_actions(self, arenas: NDArray[np.bool_]) -> None:
+        """Restart `sample_actions` for some arenas; every agent of any group has its own."""
         first = 1
         for group in self.spec.groups:
             count = len(group.agents)
@@ -819,54 +739,6 @@ class SimulatorPool:
         return chosen
 
 
-def _group_layout(group: AgentGroup, form: ActionFormat, metrics: int) -> GroupLayout:
-    if group.masked and form.branches is None:
-        raise ContractError(
-            f"Agent group {group.name!r} is masked, but its action space {group.action_space} is "
-            "not discrete. Masks are for Discrete, MultiDiscrete and MultiBinary."
-        )
-    idle_mask = None
-    if group.masked:
-        assert form.branches is not None
-        assert form.start is not None
-        choices = np.zeros((1, len(form.branches)), dtype=np.int64)
-        if group.idle_action is not None:
-            choices[0] = np.ravel(group.idle_action) - form.start
-        idle_mask = masks.only(choices, form.branches)[0]
-    return GroupLayout(
-        name=group.name,
-        agents=group.agents,
-        observation=observation_tree(group.observation_space),
-        action_shape=form.shape,
-        action_dtype=form.dtype,
-        mask_width=form.mask_width if group.masked else 0,
-        branches=form.branches or () if group.masked else (),
-        idle_mask=idle_mask,
-        metrics=metrics,
-    )
-
-
-def _require_distinct(what: str, names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        raise ContractError(
-            f"The simulator's spec has {what} {list(names)}, of which some occur more than once: "
-            "give each a name of its own."
-        )
-
-
-def _agreed(specs: Sequence[SimulatorSpec | None]) -> SimulatorSpec:
-    """Return the spec that all workers reported."""
-    first = specs[0]
-    assert first is not None
-    for server, spec in enumerate(specs):
-        if spec != first:
-            raise ContractError(
-                f"Server {server} reports another specification than server 0: expected "
-                f"{first}, found {spec}. All servers of a pool must have equal spaces and agents."
-            )
-    return first
-
-
 def _merge(into: InfoMap, more: InfoMap) -> None:
     for group, by_row in more.items():
         into.setdefault(group, {}).update(by_row)
@@ -876,31 +748,3 @@ def _name_of(simulator: Any) -> str:
     if isinstance(simulator, str):
         return simulator
     return str(getattr(simulator, "__name__", type(simulator).__name__))
-
-
-def _at_least_one(key: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ConfigError(f"{key} is {value!r}: expected a whole number of at least 1.")
-    return int(value)
-
-
-def _positive(key: str, value: float) -> float:
-    if not isinstance(value, (int, float)) or not value > 0:
-        raise ConfigError(f"{key} is {value!r}: expected a number of seconds above 0.")
-    return min(float(value), _LONGEST_TIMEOUT)
-
-
-def _choice(key: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(
-            f"{key} is {value!r}.{nearest_name(str(value), known)} Expected one of: "
-            f"{', '.join(map(repr, known))}."
-        )
-
-
-def _member(key: str, kind: type[Any], value: Any) -> Any:
-    if isinstance(value, kind):
-        return value
-    values = [member.value for member in kind]
-    _choice(key, value, values)
-    return kind(value)
