@@ -8,6 +8,10 @@ import shutil
 import pytest
 from showdown_scripts import installed, run_script
 
+from gym_multisim.pool.pool import SimulatorPool
+from gym_multisim.servers.node import package_folder
+from gym_multisim.simulators.showdown.bridge_client import PROGRAM
+
 pytestmark = pytest.mark.usefixtures("mark")
 
 RARE_TEAMS = "gen9doublescustomgame@@@!teampreview"
@@ -85,14 +89,20 @@ def test_a_copy_of_the_tested_package_gets_the_tables(copied_package):
     assert digests("tables", copied_package) == ("", digests("plain")[1])
 
 
+OTHER_VERSION = "pokemon-showdown 0.11.12 is not 0.11.11, which the tables were compared with"
+
+
+def call_it_another_version(folder):
+    """Write another version number into a copied package."""
+    manifest = folder / PACKAGE / "package.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": "0.11.12"}))
+
+
 def test_another_version_of_the_package_runs_plain_and_says_so(copied_package, capsys):
     """The reason names both versions, stderr has it, and the battles are the plain engine's."""
-    manifest = copied_package / PACKAGE / "package.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": "0.11.12"}))
+    call_it_another_version(copied_package)
     reason, battles = digests("tables", copied_package)
-    assert reason == (
-        "pokemon-showdown 0.11.12 is not 0.11.11, which the tables were compared with"
-    )
+    assert reason == OTHER_VERSION
     said = capsys.readouterr().out
     assert f"The plain engine runs, without the tables that make it faster: {reason}" in said
     assert battles == digests("plain")[1]
@@ -116,3 +126,48 @@ def test_a_package_with_other_functions_runs_plain_and_says_so(copied_package, f
     assert reason.startswith("not the functions of pokemon-showdown 0.11.11: ")
     assert name in reason
     assert battles == digests("plain")[1]
+
+
+# --- what the user is told ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_version(copied_package, monkeypatch, tmp_path):
+    """Another version of the package, where the installed one would be."""
+    call_it_another_version(copied_package)
+    (copied_package / ".complete").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = package_folder("showdown", PROGRAM)
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(copied_package)
+
+
+def versions(backend, tables=True, log_directory=None):
+    """What the one server of a new pool says that it runs."""
+    pool = SimulatorPool(
+        "showdown",
+        backend=backend,
+        simulator_options={"tables": tables},
+        log_directory=log_directory,
+    )
+    with pool:
+        (answer,) = pool.call("versions")
+    return answer
+
+
+@pytest.mark.usefixtures("other_version")
+def test_a_pool_warns_that_the_plain_engine_runs(tmp_path):
+    """In the caller's process as a warning, else in the server's log; and whenever it is asked."""
+    with pytest.warns(RuntimeWarning, match=f"without the tables .*: {OTHER_VERSION}"):
+        answer = versions("inline")
+    assert answer == {"showdown": "0.11.12", "tables": OTHER_VERSION}
+    assert versions("process", log_directory=tmp_path / "logs") == answer
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "RuntimeWarning: Showdown's plain engine runs, without the tables" in log.read_text()
+
+
+def test_tables_that_are_in_place_or_not_wanted_are_no_reason_to_warn():
+    """Warnings are errors here."""
+    installed()
+    assert versions("inline") == {"showdown": "0.11.11", "tables": "on"}
+    assert versions("inline", tables=False) == {"showdown": "0.11.11", "tables": "switched off"}

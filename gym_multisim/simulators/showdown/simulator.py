@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,10 @@ class Showdown(Simulator):
         Raises:
             MissingExtraError: Showdown is not installed for this user, or Node is missing.
             ConfigError: The format is unknown, or not served.
+
+        Warns:
+            RuntimeWarning: The installed package is not one that the tables fit; `versions` says
+                the same later.
         """
         folder: Path = installed_folder(NAME, PROGRAM)
         self.bridge = Bridge(
@@ -121,7 +126,21 @@ class Showdown(Simulator):
                 f"The bridge has observations of {self.bridge.size} and metrics "
                 f"{self.bridge.metrics}; expected {OBSERVATION_SIZE} and {METRICS}."
             )
+        if self._settings["tables"] and self.bridge.tables:
+            warnings.warn(
+                "Showdown's plain engine runs, without the tables that make it faster: "
+                f"{self.bridge.tables}. Its battles are the same.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._everything = np.arange(context.arenas)
+
+    def versions(self) -> dict[str, str]:
+        """Return what runs: ``showdown``, a version; ``tables``, ``on`` or why they are left out.
+
+        Ask for it with ``pool.call("versions")``, which has one answer for each server.
+        """
+        return {"showdown": self.bridge.version, "tables": self.bridge.tables or "on"}
 
     def reset(self, arenas: NDArray[np.intp], seeds: NDArray[np.uint64], rows: Rows) -> None:
         """Begin battles; equal seeds give equal teams and, with equal actions, equal battles."""
