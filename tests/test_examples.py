@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from showdown_scripts import installed
 
 from gym_multisim.errors import SimulatorError, WorkerDiedError
 from gym_multisim.pool.pool import SimulatorPool
@@ -26,6 +27,12 @@ FEW_STEPS = {
     "gymnasium_make.py": {"episodes": 1},
     "gymnasium_make_vec.py": {"num_envs": 4, "servers": 2, "steps": 110},
     "send_recv.py": {"servers": 3, "min_workers": 1, "seconds": 0.2, "step_time_mean": 0.002},
+    "showdown_maskable_ppo.py": {
+        "servers": 1,
+        "arenas_per_server": 2,
+        "total_timesteps": 32,
+        "n_steps": 16,
+    },
     "tcp_simulator/train.py": {"servers": 2, "arenas_per_server": 4, "total_timesteps": 960},
 }
 
@@ -50,6 +57,8 @@ def test_every_example_has_a_short_form_here():
 @pytest.mark.parametrize("name", FEW_STEPS)
 def test_example_runs_for_a_few_steps(name, monkeypatch, leaves_nothing, capsys):
     """An example runs from beginning to end, says something, and leaves nothing behind."""
+    if name.startswith("showdown"):
+        installed()
     module = load(EXAMPLES / name, monkeypatch)
     module.main(dataclasses.replace(module.Settings(), **FEW_STEPS[name]))
     assert capsys.readouterr().out.strip()
