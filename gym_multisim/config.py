@@ -51,6 +51,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's and stable-baseline
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
+RETURN = "return"
+"""What is measured of an episode if no metric of the simulator is asked for."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -125,6 +129,8 @@ class LearningConfig(_Section):
         total_timesteps: Agent steps.
         seed: Of the episodes, the policy's first weights and its choices; null draws one.
         progress_bar: Show one.
+        measure: What progress, learning curve and comparison show of each episode: its ``return``,
+            or one of the simulator's metrics, such as Showdown's ``win``.
         torch_threads: Threads of PyTorch; null leaves its own choice, which is as many as there are
             cores. More than one slows small networks, and takes the cores that the servers need.
     """
@@ -132,6 +138,7 @@ class LearningConfig(_Section):
     total_timesteps: Count
     seed: Seed | None = None
     progress_bar: bool = True
+    measure: str = RETURN
     torch_threads: Count | None = 1
 
 
@@ -146,6 +153,8 @@ class EvaluationConfig(_Section):
             if it offers one.
         deterministic: Whether the trained policy takes its most likely action instead of a draw.
         max_steps: Decisions after which to stop if the episodes have not ended by then.
+        variants: Further options of the simulator, by names of one's own, under which the trained
+            policy is measured as well, such as ``{strong: {opponent: max_damage}}``.
     """
 
     servers: Count | None = None
@@ -154,6 +163,7 @@ class EvaluationConfig(_Section):
     baselines: list[Literal["random", "greedy"]] = ["random", "greedy"]
     deterministic: bool = True
     max_steps: Count = 100_000
+    variants: dict[str, Options] = {}
 
 
 class RunConfig(_Section):

@@ -163,8 +163,8 @@ def test_one_of_several_groups_learns_while_others_play(tmp_path):
     assert "3 arenas × 1 agent = 3 rows" in printed
     random = result.evaluations[0]
     assert random.episodes == 500
-    assert random.mean_return.value == pytest.approx(0.5 + 10 * 0.5, abs=0.6)
-    assert random.mean_return.low < 5.5 < random.mean_return.high
+    assert random.mean.value == pytest.approx(0.5 + 10 * 0.5, abs=0.6)
+    assert random.mean.low < 5.5 < random.mean.high
 
 
 def test_the_evaluation_can_be_left_out(tmp_path):
@@ -178,7 +178,7 @@ def test_equal_seeds_give_equal_runs(tmp_path):
     """The seed fixes worlds, weights and choices, in training and evaluation."""
     first, second = (run(settings(tmp_path))[0] for _ in range(2))
     for one, other in zip(first.evaluations, second.evaluations, strict=True):
-        np.testing.assert_array_equal(one.arena_returns, other.arena_returns)
+        np.testing.assert_array_equal(one.arena_means, other.arena_means)
 
 
 def test_a_seed_that_was_drawn_is_kept(tmp_path):
@@ -462,3 +462,49 @@ def test_a_picture_is_drawn_of_hardly_any_episodes(tmp_path, log):
     compared = [evaluation("random", [1.0]), evaluation("trained", [2.0])]
     draw_learning_curve(tmp_path / "curve.png", log, compared, "title", "subtitle")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- what is measured ---------------------------------------------------------------------------
+
+
+def test_a_metric_can_be_measured_instead_of_the_return(tmp_path):
+    """Progress, table and results tell of gems; a mean of counts that are none below zero."""
+    training = {"total_timesteps": 192, "seed": 0, "measure": "gems"}
+    result, printed = run(settings(tmp_path, training=training))
+    found = json.loads((result.directory / "results.json").read_text())
+    assert [policy["gems"]["mean"] >= 0 for policy in found["policies"]] == [True] * 3
+    assert "Gems per episode of one agent" in printed
+    for it in result.evaluations:
+        assert (it.arena_means >= 0).all()
+
+
+def test_the_trained_policy_is_measured_in_variants_of_its_simulator(tmp_path):
+    """A variant has the simulator's options with its own in their place, and no baselines."""
+    variants = {"rich": {"spawn_probability": 0.5}, "as trained": {}}
+    result, printed = run(
+        settings(tmp_path, evaluation={"arenas_per_server": 4, "variants": variants})
+    )
+    by_variant = {}
+    for it in result.evaluations:
+        by_variant.setdefault(it.variant, []).append(it)
+    assert [it.policy for it in by_variant[""]] == ["random", "greedy", "trained"]
+    (rich,), (same,) = by_variant["rich"], by_variant["as trained"]
+    trained = by_variant[""][-1]
+    np.testing.assert_array_equal(same.arena_means, trained.arena_means)
+    assert not np.array_equal(rich.arena_means, trained.arena_means)
+    assert "trained, rich" in printed
+
+
+def test_an_unknown_measure_is_refused_before_learning(tmp_path):
+    """The error names the metrics there are, and nothing is left in the folder of runs."""
+    training = {"total_timesteps": 192, "measure": "gem"}
+    with pytest.raises(ConfigError, match=r"training\.measure is 'gem'.*gems"):
+        run(settings(tmp_path, training=training))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_win_rate_is_drawn_without_a_band():
+    """The middle of what is only 0 or 1 says nothing."""
+    steps = list(range(1, 401))
+    wins = EpisodeLog(steps, [float(step % 3 > 0) for step in steps])
+    assert smoothed(wins).mean == pytest.approx(2 / 3, abs=0.05)

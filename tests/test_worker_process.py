@@ -71,7 +71,15 @@ def test_a_worker_loads_numpy_and_its_simulator_alone():
     for absent in ("torch", "gymnasium", "stable_baselines3", "psutil", "pytest", "asyncio"):
         assert absent not in families
     ours = {name for name in loaded if name.startswith("gym_multisim.")}
-    for absent in ("cli", "envs", "learning", "monitor", "pool.pool", "pool.process_backend", "config"):
+    for absent in (
+        "cli",
+        "envs",
+        "learning",
+        "monitor",
+        "pool.pool",
+        "pool.process_backend",
+        "config",
+    ):
         assert f"gym_multisim.{absent}" not in ours
     assert "only_in_the_caller" not in main_names
     assert threads == 1

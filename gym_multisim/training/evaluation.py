@@ -10,14 +10,14 @@ import math
 import pkgutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gym_multisim import registry, seeding
-from gym_multisim.config import TrainingConfig
+from gym_multisim.config import RETURN, TrainingConfig
 from gym_multisim.envs.others import OtherAgents
 from gym_multisim.errors import UsageError
 from gym_multisim.pool.batch import Batch
@@ -58,20 +58,22 @@ class Evaluation:
 
     Attributes:
         policy: ``random``, ``greedy`` or ``trained``.
-        arena_returns: Mean return per episode of one agent, one number per arena, ``(arenas,)``.
+        arena_means: What is measured per episode of one agent, a mean per arena, ``(arenas,)``.
         episodes: How many episodes of agents were played.
         steps_per_second: Agent steps per second while it acted.
+        variant: Under which of ``evaluation.variants``; empty for the simulator as in training.
     """
 
     policy: str
-    arena_returns: NDArray[np.float64]
+    arena_means: NDArray[np.float64]
     episodes: int
     steps_per_second: float
+    variant: str = ""
 
     @property
-    def mean_return(self) -> Interval:
+    def mean(self) -> Interval:
         """Mean over arenas, with Student's interval."""
-        return mean_interval(self.arena_returns)
+        return mean_interval(self.arena_means)
 
 
 def evaluate(config: TrainingConfig, model: Any) -> tuple[Evaluation, ...]:
@@ -87,28 +89,40 @@ def evaluate(config: TrainingConfig, model: Any) -> tuple[Evaluation, ...]:
     """
     settings = config.evaluation
     assert settings is not None
+    found = _evaluate_in(config, model, "", ["random", "greedy"])
+    for variant in settings.variants:
+        found += _evaluate_in(config, model, variant, [])
+    return tuple(found)
+
+
+def _evaluate_in(
+    config: TrainingConfig, model: Any, variant: str, baselines: list[str]
+) -> list[Evaluation]:
+    """Evaluate the trained policy, and some baselines if they are asked for, in one variant."""
+    settings = config.evaluation
+    assert settings is not None
     assert config.training.seed is not None
     seed = evaluation_seed(config.training.seed)
     pool_options = config.pool.model_dump(exclude={"keep_logs"})
     for name in ("servers", "arenas_per_server"):
         pool_options[name] = getattr(settings, name) or pool_options[name]
+    options = {**config.simulator.options, **settings.variants.get(variant, {})}
     with SimulatorPool(
-        config.simulator.name,
-        simulator_options=config.simulator.options,
-        seed=seed,
-        **pool_options,
+        config.simulator.name, simulator_options=options, seed=seed, **pool_options
     ) as pool:
         group = pool.group(config.simulator.group).name
         policies: dict[str, Policy] = {}
-        if "random" in settings.baselines:
+        wanted = [name for name in baselines if name in settings.baselines]
+        if "random" in wanted:
             policies["random"] = _Random(pool, group)
         scripted = registry.find(config.simulator.name).scripted
-        if "greedy" in settings.baselines and scripted:
+        if "greedy" in wanted and scripted:
             policies["greedy"] = _Scripted(group, pkgutil.resolve_name(scripted))
         policies[TRAINED] = _Model(group, model, settings.deterministic)
-        return tuple(
-            _play(config, pool, group, name, policy, seed) for name, policy in policies.items()
-        )
+        return [
+            replace(_play(config, pool, group, name, policy, seed), variant=variant)
+            for name, policy in policies.items()
+        ]
 
 
 def evaluation_seed(training_seed: int) -> int:
@@ -122,7 +136,7 @@ def normalized_score(evaluations: tuple[Evaluation, ...]) -> Interval | None:
     The interval is a bootstrap over arenas: in each draw, all policies are taken from the same
     arenas, since they met the same worlds.
     """
-    by_policy = {it.policy: it.arena_returns for it in evaluations}
+    by_policy = {it.policy: it.arena_means for it in evaluations if not it.variant}
     if not {"random", "greedy", TRAINED} <= by_policy.keys():
         return None
     random, greedy, trained = (by_policy[name] for name in ("random", "greedy", TRAINED))
@@ -132,7 +146,7 @@ def normalized_score(evaluations: tuple[Evaluation, ...]) -> Interval | None:
         value = np.subtract(trained.mean(), random.mean()) / (greedy.mean() - random.mean())
         low_mean = random[drawn].mean(axis=1)
         draws = (trained[drawn].mean(axis=1) - low_mean) / (greedy[drawn].mean(axis=1) - low_mean)
-    low, high = np.quantile(draws, (0.025, 0.975)) if arenas > 1 else (math.nan, math.nan)
+        low, high = np.quantile(draws, (0.025, 0.975)) if arenas > 1 else (math.nan, math.nan)
     return Interval(float(value), float(low), float(high))
 
 
@@ -225,8 +239,9 @@ def _play(
     others = OtherAgents(pool, hidden, config.simulator.others)
     batch = pool.reset(seed)
     num_rows = pool.num_rows(group)
+    measured = _measured(config.training.measure, pool, group)
     began = np.ones(num_rows, np.bool_)
-    returns = np.zeros(num_rows)
+    totals = np.zeros(num_rows)
     episodes = np.zeros(num_rows, np.int64)
     agent_steps = 0
     start = time.perf_counter()
@@ -235,7 +250,7 @@ def _play(
         batch = pool.step({**others.actions(batch), group: policy.act(batch, began)})
         rows = batch[group]
         counts = rows.episode_ended & (episodes < settings.episodes_per_arena)
-        returns[counts] += rows.episode_return[counts]
+        totals[counts] += measured[counts]
         episodes[counts] += 1
         began = rows.terminated | rows.truncated
         if (episodes >= settings.episodes_per_arena).all():
@@ -251,7 +266,17 @@ def _play(
         )
     return Evaluation(
         policy=name,
-        arena_returns=returns.reshape(pool.num_arenas, -1).sum(axis=1) / by_arena,
+        arena_means=totals.reshape(pool.num_arenas, -1).sum(axis=1) / by_arena,
         episodes=int(episodes.sum()),
         steps_per_second=agent_steps / seconds,
     )
+
+
+def _measured(measure: str, pool: SimulatorPool, group: str) -> NDArray[Any]:
+    """Return what is measured of every row's last episode, as a view that stays current."""
+    rows = pool.buffers(group)
+    if measure == RETURN:
+        view: NDArray[Any] = rows.episode_return
+    else:
+        view = rows.episode_metrics[:, pool.spec.metrics.index(measure)]
+    return view

@@ -10,11 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
+from gym_multisim.config import RETURN
 from gym_multisim.training.interruption import Interruption
 
 _REFRESH_INTERVAL = 0.1
 _RECENT_EPISODES = 100
 _LINES = 10  # of progress, where there is no terminal to draw a bar on
+
+
+def episode_key(measure: str) -> str:
+    """Return where ``info["episode"]`` has what is measured."""
+    return "r" if measure == RETURN else measure
+
+
+def with_digits(value: float, measure: str) -> str:
+    """Return a value as people want to read it: metrics are often shares of episodes."""
+    return f"{value:.1f}" if measure == RETURN else f"{value:.2f}"
 
 
 @dataclass
@@ -23,11 +34,11 @@ class EpisodeLog:
 
     Attributes:
         timesteps: Agent steps of the whole run when the episode ended.
-        returns: Its return.
+        values: What is measured of it: its return, or a metric.
     """
 
     timesteps: list[int] = field(default_factory=list)
-    returns: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
 
 
 class LearningCallback(BaseCallback):
@@ -35,6 +46,7 @@ class LearningCallback(BaseCallback):
 
     Args:
         log: Where episodes are kept.
+        measure: What is kept of them: ``return`` or a metric.
         metrics: Names of numbers in ``info["episode"]`` to log beside the return.
         report: Where progress is shown.
         interruption: Tells when to stop.
@@ -43,12 +55,14 @@ class LearningCallback(BaseCallback):
     def __init__(
         self,
         log: EpisodeLog,
+        measure: str,
         metrics: tuple[str, ...],
         report: ProgressReport,
         interruption: Interruption,
     ) -> None:
         super().__init__()
         self._log = log
+        self._key = episode_key(measure)
         self._metrics = metrics
         self._report = report
         self._interruption = interruption
@@ -60,7 +74,7 @@ class LearningCallback(BaseCallback):
                 if "episode" in info:
                     self._recent.append(info["episode"])
                     self._log.timesteps.append(self.num_timesteps)
-                    self._log.returns.append(info["episode"]["r"])
+                    self._log.values.append(info["episode"][self._key])
         self._report.update(self.num_timesteps, self._recent)
         return self._interruption.requested_by is None
 
@@ -78,12 +92,14 @@ class ProgressReport:
         console: Where to show it.
         total: Agent steps of the whole run.
         is_shown: False shows nothing.
+        measure: What to show of the last episodes: ``return`` or a metric.
     """
 
-    def __init__(self, console: Console, total: int, is_shown: bool) -> None:
+    def __init__(self, console: Console, total: int, is_shown: bool, measure: str = RETURN) -> None:
         self._console = console
         self._total = total
         self._is_shown = is_shown
+        self._measure = measure
         self._bar = Progress(
             TextColumn("learning"),
             BarColumn(bar_width=None),
@@ -117,7 +133,8 @@ class ProgressReport:
         self._next_time = now + _REFRESH_INTERVAL
         figures = f"{timesteps / (now - self._start):,.0f} steps/s"
         if recent:
-            figures += f", return {sum(it['r'] for it in recent) / len(recent):.1f}"
+            mean = sum(it[episode_key(self._measure)] for it in recent) / len(recent)
+            figures += f", {self._measure} {with_digits(mean, self._measure)}"
         if self._console.is_terminal:
             self._bar.update(
                 self._task, completed=min(timesteps, self._total), figures=f"({figures})"

@@ -17,9 +17,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from gym_multisim import seeding
-from gym_multisim.config import TrainingConfig
+from gym_multisim.config import RETURN, TrainingConfig
 from gym_multisim.envs.sb3 import MultiSimVecEnv, make_vec_env
-from gym_multisim.errors import ConfigError
+from gym_multisim.errors import ConfigError, nearest_name
 from gym_multisim.training.algorithms import load_algorithm, resolved_options, uses_masks
 from gym_multisim.training.curve import draw_learning_curve
 from gym_multisim.training.directory import RunDirectory
@@ -121,7 +121,7 @@ def train(config: TrainingConfig, console: Console | None = None) -> TrainingRes
     )
     directory.write_json(directory.results.name, _summary(result))
     if evaluations:
-        print_comparison(console, evaluations, result.steps_per_second)
+        print_comparison(console, evaluations, result.steps_per_second, config.training.measure)
     _print_files(console, result)
     return result
 
@@ -154,6 +154,7 @@ def _learn(
     """Learn to the end, or until a signal comes, and save the model in either case."""
     venv = _make_venv(config, directory)
     with venv.pool:
+        _check_measure(config, venv)
         model = _make_model(config, venv)
         rows = " × ".join(
             (
@@ -168,10 +169,13 @@ def _learn(
             f"{rows} = {_counted(venv.num_envs, 'row')}",
             highlight=False,
         )
+        settings = config.training
         report = ProgressReport(
-            console, config.training.total_timesteps, config.training.progress_bar
+            console, settings.total_timesteps, settings.progress_bar, settings.measure
         )
-        callback = LearningCallback(run.log, venv.pool.spec.metrics, report, interruption)
+        callback = LearningCallback(
+            run.log, settings.measure, venv.pool.spec.metrics, report, interruption
+        )
         with interruption.deferred(), report:
             _run_algorithm(run, callback, console)
     return run
@@ -234,6 +238,16 @@ def _make_model(config: TrainingConfig, venv: MultiSimVecEnv) -> BaseAlgorithm:
         ) from error
 
 
+def _check_measure(config: TrainingConfig, venv: MultiSimVecEnv) -> None:
+    known = (RETURN, *venv.pool.spec.metrics)
+    measure = config.training.measure
+    if measure not in known:
+        raise ConfigError(
+            f"training.measure is {measure!r}, which the simulator {config.simulator.name!r} does "
+            f"not have.{nearest_name(measure, known)} Expected one of: {', '.join(known)}."
+        )
+
+
 def _check_masks(
     config: TrainingConfig, algorithm: type[BaseAlgorithm], *, has_masks: bool
 ) -> None:
@@ -268,7 +282,9 @@ def _draw(run: _Learning, evaluations: tuple[Evaluation, ...]) -> None:
     subtitle = f"{run.rows}, {run.timesteps:,} agent steps in {run.seconds:.0f} s"
     run.directory.write(
         run.directory.learning_curve.name,
-        lambda path: draw_learning_curve(path, run.log, evaluations, title, subtitle),
+        lambda path: draw_learning_curve(
+            path, run.log, evaluations, title, subtitle, run.config.training.measure
+        ),
     )
 
 
@@ -281,7 +297,11 @@ def _summary(result: TrainingResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 2),
         "steps_per_second": round(result.steps_per_second, 1),
         "stopped_by": None if result.stopped_by is None else result.stopped_by.name,
-        **(figures(result.evaluations) if result.evaluations else {}),
+        **(
+            figures(result.evaluations, result.config.training.measure)
+            if result.evaluations
+            else {}
+        ),
     }
 
 
