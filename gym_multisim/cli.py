@@ -223,7 +223,7 @@ def bench(
     traceback: Traceback = False,
 ) -> None:
     """Measure this package beside its peers; exit code 1 if a figure misses its target."""
-    from gym_multisim.benchmarks import BENCHMARKS, machine, run_benchmark
+    from gym_multisim.benchmarks import BENCHMARKS, machine, run_benchmark, why_left_out
 
     if only_list or name is None:
         table = Table("name", "what it measures", title="Benchmarks", title_style="bold")
@@ -241,6 +241,9 @@ def bench(
     if json_file is not None:
         _write_rows(json_file, rows)  # that it cannot be written should show now, not at the end
     for chosen in BENCHMARKS if name == "all" else (name,):
+        if name == "all" and (reason := why_left_out(chosen)):
+            progress.print(f"{chosen}: left out: {reason}", style="yellow")
+            continue
         rows += run_benchmark(
             chosen, repeats=repeats, report=lambda line: progress.print(line, style="dim")
         )

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from gym_multisim.benchmarks.measuring import Report, Row, machine, to_markdown, two_cores
 from gym_multisim.errors import ConfigError, nearest_name
 
-__all__ = ["BENCHMARKS", "Benchmark", "Row", "machine", "run_benchmark", "to_markdown"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Row",
+    "machine",
+    "run_benchmark",
+    "to_markdown",
+    "why_left_out",
+]
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,24 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("masks", "what MaskablePPO's masks cost: 1,024 rows of 2,025 actions"),
         ("stragglers", "16 servers of uneven speed: the first ready half against lock step"),
         ("treasure_hunt", "agent steps per second in 2 servers of 256 arenas"),
+        ("showdown", "Pokémon Showdown against its own engine, and against poke-env"),
         ("startup", "how soon workers are ready, and how much memory they take"),
     )
 }
 """All benchmarks by name, in the order in which ``all`` runs them."""
+
+
+def why_left_out(name: str) -> str:
+    """Return why a benchmark cannot run here, or an empty string if it can."""
+    if name != "showdown":
+        return ""
+    from gym_multisim.servers.node import is_installed
+    from gym_multisim.simulators.showdown.bridge_client import PROGRAM
+    from gym_multisim.simulators.showdown.simulator import NAME
+
+    if is_installed(NAME, PROGRAM):
+        return ""
+    return "it needs Pokémon Showdown; run: gym-multisim install showdown"
 
 
 def run_benchmark(name: str, *, repeats: int = 5, report: Report | None = None) -> list[Row]:

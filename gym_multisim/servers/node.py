@@ -90,8 +90,13 @@ def package_folder(name: str, manifest: Path) -> Path:
     """Return where the packages of a simulator are, or would be, installed."""
     lock = (manifest / "package-lock.json").read_bytes()
     digest = hashlib.sha256(lock).hexdigest()[:16]
+    return cache_folder() / "node" / f"{name}-{digest}"
+
+
+def cache_folder() -> Path:
+    """Return the folder of this package in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "gym_multisim" / "node" / f"{name}-{digest}"
+    return cache / "gym_multisim"
 
 
 def is_installed(name: str, manifest: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ class Showdown(Simulator):
                 stacklevel=2,
             )
         self._everything = np.arange(context.arenas)
+        self._expand_ns = 0
 
     def versions(self) -> dict[str, str]:
         """Return what runs: ``showdown``, a version; ``tables``, ``on`` or why they are left out.
@@ -164,16 +166,22 @@ class Showdown(Simulator):
         group.terminated[arenas] = result.terminated.reshape(-1, self.seats)
         group.truncated[arenas] = result.truncated.reshape(-1, self.seats)
 
+    def costs(self) -> dict[str, float]:
+        """Return the seconds spent so far in the bridge's parts, and in making joint masks here."""
+        return {**self.bridge.costs(), "expand": self._expand_ns * 1e-9}
+
     def _write(self, group: GroupRows, arenas: NDArray[np.intp], result: BattleRows) -> None:
         k, seats = len(arenas), self.seats
         assert group.action_mask is not None
         if not np.shares_memory(result.observation, group.observation):
             group.observation[arenas] = result.observation.reshape(k, seats, -1)
+        began = time.perf_counter_ns()
         if k == len(self._everything):
             expand_masks(result.mask, group.action_mask.reshape(k * seats, -1))
         else:
             some = np.empty((k * seats, JOINT_ACTIONS), dtype=np.bool_)
             expand_masks(result.mask, some)
             group.action_mask[arenas] = some.reshape(k, seats, -1)
+        self._expand_ns += time.perf_counter_ns() - began
         group.metrics[arenas] = result.metrics.reshape(k, seats, -1)
         group.status[arenas] = result.status.reshape(k, seats)

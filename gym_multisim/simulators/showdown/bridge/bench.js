@@ -2,9 +2,12 @@
 // What the engine and the masks cost in one process, apart from everything else. Prints a line of JSON.
 //
 //   node bench.js FOLDER plain|tables [BATTLES] [FIRST] [FORMAT]    battles with random legal choices of both seats
+//   node bench.js FOLDER plain|tables asked [FIRST] [FORMAT]        the same for as many seconds as each line on stdin says
 //   node bench.js FOLDER masks [BATTLES] [FIRST] [FORMAT]           a mask, against asking the engine about all 2,025 actions
 //
 // FOLDER holds node_modules. The first tenth of the battles is played before the clock starts.
+
+const readline = require('readline');
 
 const { loadEngine } = require('./engine');
 const { makeBattle } = require('./arena');
@@ -15,16 +18,16 @@ const { livingFoes } = require('./choices/public');
 
 const ASKED_EVERY = 20; // decisions; asking the engine about everything takes long
 
-/** Plays battle n; `look(side)` is called at every decision. Returns how many there were. */
+/** Plays battle n; `look(side)` is called at every decision. Returns how many each side made. */
 function play(sim, format, n, look) {
   const battle = makeBattle(sim, format, BigInt(n));
   const players = [0, 1].map((i) => createOpponent('random', sim, 2 * n + i));
-  let decisions = 0;
+  const decisions = [0, 0];
   while (!battle.ended && battle.turn <= 1000) {
     for (const side of battle.sides) {
       if (battle.ended || !mustChoose(side.activeRequest) || side.isChoiceDone()) continue;
       if (look) look(side);
-      decisions++;
+      decisions[side.n]++;
       delete side.activeRequest.update; // an earlier amendment's mark
       if (battle.choose(side.id, players[side.n].choose(side)) || side.activeRequest.update) continue;
       throw new Error(`the engine refused a choice: ${side.choice.error}; request: ${JSON.stringify(side.activeRequest)}`);
@@ -61,9 +64,24 @@ function benchEngine(playOne, battles, first) {
   let decisions = 0;
   const began = process.hrtime.bigint();
   const cpu = process.cpuUsage();
-  for (let n = 0; n < battles; n++) decisions += playOne(first + n, null);
+  for (let n = 0; n < battles; n++) {
+    const [ours, theirs] = playOne(first + n, null);
+    decisions += ours + theirs;
+  }
   const { user, system } = process.cpuUsage(cpu);
   return { battles, decisions, seconds: microseconds(began) / 1e6, cpu_seconds: (user + system) / 1e6 };
+}
+
+/** Plays for about so many seconds whenever a line asks for it; ends with stdin. */
+async function benchAsked(playOne, first) {
+  let next = first;
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const from = next;
+    let ours = 0;
+    const began = process.hrtime.bigint();
+    do ours += playOne(next++, null)[0]; while (microseconds(began) < 1e6 * Number(line));
+    console.log(JSON.stringify({ battles: next - from, decisions_of_p1: ours, seconds: microseconds(began) / 1e6 }));
+  }
 }
 
 function benchMasks(playOne, battles, first) {
@@ -90,6 +108,10 @@ function main([folder, kind, battles = '200', first = '0', format = 'gen9randomd
   if (!folder || !['plain', 'tables', 'masks'].includes(kind)) throw new Error('usage: node bench.js FOLDER plain|tables|masks [BATTLES] [FIRST] [FORMAT]');
   const { sim, version, tables } = loadEngine(folder, kind !== 'plain');
   const playOne = (n, look) => play(sim, format, n, look);
+  if (battles === 'asked') {
+    benchAsked(playOne, +first);
+    return;
+  }
   const warm = Math.ceil(+battles / 10);
   for (let n = 0; n < warm; n++) playOne(1000000 + n, null);
   const figures = (kind === 'masks' ? benchMasks : benchEngine)(playOne, +battles, +first);
