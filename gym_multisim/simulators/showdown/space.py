@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_multisim import masks
-
 SLOT_ACTIONS = 45
 JOINT_ACTIONS = SLOT_ACTIONS * SLOT_ACTIONS
 PASS = 44
@@ -24,9 +22,22 @@ MASK_BYTES = 13
 ONE_MUST_SWITCH = 1
 
 _SLOT_BYTES = 6
-_EXCLUSIONS = masks.forbid_equal(SLOT_ACTIONS, SWITCHES) | masks.forbid_both(
-    SLOT_ACTIONS, SLOT_ACTIONS, TERAS, TERAS
-)
+
+
+def _codes() -> NDArray[np.uint8]:
+    """Return a byte for each of the 96 bits of two slots; see `expand_masks`."""
+    kind = np.ones(SLOT_ACTIONS, dtype=np.uint8)  # a bit for every kind of action
+    kind[list(TERAS)] = 2
+    kind[list(SWITCHES)] = 4 << np.arange(len(SWITCHES))
+    goes_with = np.full(SLOT_ACTIONS, 255, dtype=np.uint8)
+    exclusive = [*TERAS, *SWITCHES]
+    goes_with[exclusive] &= ~kind[exclusive]
+    codes = np.zeros((2, 8 * _SLOT_BYTES), dtype=np.uint8)
+    codes[:, :SLOT_ACTIONS] = goes_with, kind
+    return codes.reshape(-1)
+
+
+_CODES = _codes()
 
 
 def expand_masks(packed: NDArray[np.uint8], out: NDArray[np.bool_]) -> None:
@@ -39,10 +50,15 @@ def expand_masks(packed: NDArray[np.uint8], out: NDArray[np.bool_]) -> None:
         packed: uint8 ``(rows, 13)``.
         out: bool ``(rows, 2025)``, contiguous.
     """
-    bits = np.unpackbits(packed[:, : 2 * _SLOT_BYTES], axis=1, bitorder="little").view(np.bool_)
-    first = bits[:, :SLOT_ACTIONS]
-    second = bits[:, 8 * _SLOT_BYTES : 8 * _SLOT_BYTES + SLOT_ACTIONS]
-    masks.joint([first, second], _EXCLUSIONS, out=out)
-    must_switch = packed[:, 2 * _SLOT_BYTES] & ONE_MUST_SWITCH
-    if must_switch.any():
-        out[must_switch.astype(np.bool_), IDLE_ACTION] = False
+    # An action of slot 0 becomes the bits of all kinds it goes with, one of slot 1 the bit of its
+    # kind, an illegal one nothing: a pair is legal if they have a bit in common. Few calls count
+    # here: whatever the caches held of them is gone when an engine has run in between.
+    codes = np.unpackbits(packed[:, : 2 * _SLOT_BYTES], axis=1, bitorder="little")
+    codes *= _CODES
+    first = codes[:, :SLOT_ACTIONS, None]
+    second = codes[:, None, 8 * _SLOT_BYTES : 8 * _SLOT_BYTES + SLOT_ACTIONS]
+    pairs = out.reshape(-1, SLOT_ACTIONS, SLOT_ACTIONS)
+    np.bitwise_and(first, second, out=pairs, casting="unsafe")  # to bool: whether any bit is set
+    flags = packed[:, 2 * _SLOT_BYTES]
+    if flags.any():
+        out[(flags & ONE_MUST_SWITCH).view(np.bool_), IDLE_ACTION] = False
