@@ -17,6 +17,8 @@
         └── ServerTimeoutError it did not answer in time (also a TimeoutError)
 
 Every message says what happened, where, what was expected, what was found and what to try.
+
+`SimulatorWarning` is for what a simulator's user should know though nothing failed.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ from typing import Any
 
 class MultiSimError(Exception):
     """The base of every error that gym_multisim raises on purpose."""
+
+
+class SimulatorWarning(UserWarning):
+    """What a simulator's user should know; from ``Simulator.open``, it reaches the caller."""
 
 
 class ConfigError(MultiSimError, ValueError):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from showdown_scripts import installed, run_script
 
+from gym_multisim.errors import SimulatorWarning
 from gym_multisim.pool.pool import SimulatorPool
 from gym_multisim.servers.node import package_folder
 from gym_multisim.simulators.showdown.bridge_client import PROGRAM
@@ -156,14 +157,21 @@ def versions(backend, tables=True, log_directory=None):
 
 
 @pytest.mark.usefixtures("other_version")
-def test_a_pool_warns_that_the_plain_engine_runs(tmp_path):
-    """In the caller's process as a warning, else in the server's log; and whenever it is asked."""
-    with pytest.warns(RuntimeWarning, match=f"without the tables .*: {OTHER_VERSION}"):
-        answer = versions("inline")
+@pytest.mark.parametrize("backend", ["inline", "process"])
+def test_a_pool_warns_that_the_plain_engine_runs(backend):
+    """When it starts, whichever process the simulator is in; and it says so whenever asked."""
+    with pytest.warns(SimulatorWarning, match=f"without the tables .*: {OTHER_VERSION}"):
+        answer = versions(backend)
     assert answer == {"showdown": "0.11.12", "tables": OTHER_VERSION}
-    assert versions("process", log_directory=tmp_path / "logs") == answer
+
+
+@pytest.mark.usefixtures("other_version")
+def test_the_log_of_a_server_has_the_warning_too(tmp_path):
+    """With the place it comes from."""
+    with pytest.warns(SimulatorWarning):
+        versions("process", log_directory=tmp_path / "logs")
     (log,) = (tmp_path / "logs").iterdir()
-    assert "RuntimeWarning: Showdown's plain engine runs, without the tables" in log.read_text()
+    assert "SimulatorWarning: Showdown's plain engine runs, without the tables" in log.read_text()
 
 
 def test_tables_that_are_in_place_or_not_wanted_are_no_reason_to_warn():

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 import time
+import warnings
 from contextlib import suppress
 
 import psutil
@@ -20,6 +21,7 @@ from processes import (
     wait_until,
 )
 
+from gym_multisim.errors import SimulatorWarning
 from gym_multisim.pool.pool import SimulatorPool
 from gym_multisim.simulators.treasure_hunt import TreasureHunt
 from gym_multisim.testing.fakes import Counting, Nothing
@@ -142,6 +144,24 @@ def test_a_worker_inherits_no_other_workers_descriptors():
     with SimulatorPool(Descriptors, servers=3) as pool:
         counts = {len(names) for names in pool.call("descriptors")}
     assert counts == {3 + 6 + 1}  # standard streams, ours, and the map of the shared block
+
+
+def test_what_a_simulator_warns_its_user_of_reaches_the_caller_once(tmp_path):
+    """Several servers say the same; warnings of other kinds stay in the server's log."""
+
+    class Warner(Nothing):
+        def open(self, context):
+            warnings.warn("the slow engine runs", SimulatorWarning, stacklevel=2)
+            warnings.warn("nobody's business", UserWarning, stacklevel=2)
+            super().open(context)
+
+    pool = SimulatorPool(Warner, servers=2, log_directory=tmp_path / "logs")
+    with pytest.warns(SimulatorWarning, match="the slow engine runs") as caught:
+        pool.start()
+    pool.close()
+    assert len(caught) == 1
+    for log in (tmp_path / "logs").iterdir():
+        assert "UserWarning: nobody's business" in log.read_text()
 
 
 # --- where simulators may be defined ------------------------------------------------------------

@@ -10,6 +10,7 @@ import select
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gym_multisim.errors import (
     ConfigError,
     ServerTimeoutError,
     SimulatorError,
+    SimulatorWarning,
     StartupError,
     WorkerDiedError,
 )
@@ -36,7 +38,7 @@ from gym_multisim.pool.buffers import (
 from gym_multisim.pool.channel import RemoteError, encode, encode_request
 from gym_multisim.pool.scheduling import available_cores
 from gym_multisim.pool.signals import Countdown, Signal
-from gym_multisim.pool.worker import Hello, LoopSettings, Setup
+from gym_multisim.pool.worker import Hello, LoopSettings, Opened, Setup
 from gym_multisim.pool.worker_process import WorkerProcess
 from gym_multisim.simulator import Simulator, SimulatorSpec
 
@@ -102,10 +104,13 @@ class ProcessBackend:
                     wants_spec=wants_spec,
                 )
                 self._tell(process, encode(hello), deadline)
-            return self._gather(deadline)
+            answers: list[Opened] = self._gather(deadline)
+            for notice in dict.fromkeys(it for answer in answers for it in answer.notices):
+                warnings.warn(notice, SimulatorWarning, stacklevel=2)
         except BaseException:
             self.close(0.0)
             raise
+        return [answer.spec for answer in answers]
 
     def attach(self, layout: Layout, reseeds: bool, continuing: bool) -> StepBuffers:
         """Size the shared block, send its layout to all workers, wait until they are ready."""

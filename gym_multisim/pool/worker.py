@@ -23,12 +23,14 @@ import socket
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gym_multisim.errors import SimulatorWarning
 from gym_multisim.pool.buffers import Command, Control, Layout, Outcome, ServerBuffers, StepBuffers
 from gym_multisim.pool.channel import Channel, RemoteError, encode
 from gym_multisim.pool.loop import ArenaLoop, Autoreset
@@ -36,7 +38,7 @@ from gym_multisim.pool.metrics import latency_bucket
 from gym_multisim.pool.scheduling import let_servers_differ
 from gym_multisim.pool.signals import Countdown, Signal, die_with_parent
 from gym_multisim.servers.ports import lease_port
-from gym_multisim.simulator import ServerContext, Simulator
+from gym_multisim.simulator import ServerContext, Simulator, SimulatorSpec
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,19 @@ class Hello:
     simulator: bytes
     """A pickled callable without arguments that returns the `Simulator`."""
     wants_spec: bool
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a worker answers when its simulator is open.
+
+    Attributes:
+        spec: The specification, if it was asked for.
+        notices: Messages of the `SimulatorWarning`s that were issued.
+    """
+
+    spec: SimulatorSpec | None
+    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -154,6 +169,15 @@ class CommandRunner:
         self.news = getattr(self._simulator, method)(*args, **kwargs)
 
 
+def _open(simulator: Simulator, context: ServerContext) -> tuple[str, ...]:
+    """Open a simulator; return what it warns its user of. All warnings go to the log as well."""
+    with warnings.catch_warnings(record=True) as caught:
+        simulator.open(context)
+    for it in caught:
+        warnings.showwarning(it.message, it.category, it.filename, it.lineno)
+    return tuple(str(it.message) for it in caught if issubclass(it.category, SimulatorWarning))
+
+
 class Worker:
     """One worker's life after its descriptors are known."""
 
@@ -190,8 +214,9 @@ class Worker:
                 make_simulator: Callable[[], Simulator] = pickle.loads(hello.simulator)
                 simulator = make_simulator()
                 closing.callback(simulator.close)  # before the resources, also if open() fails
-                simulator.open(context)
-                self._channel.send(encode(simulator.spec() if hello.wants_spec else None))
+                notices = _open(simulator, context)
+                spec = simulator.spec() if hello.wants_spec else None
+                self._channel.send(encode(Opened(spec, notices)))
                 setup: Setup = self._channel.receive()
                 block = mmap.mmap(self._memory, setup.layout.size)
                 buffers = StepBuffers.on(setup.layout, block).server(hello.server)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_multisim.errors import ConfigError, ContractError, nearest_name
+from gym_multisim.errors import ConfigError, ContractError, SimulatorWarning, nearest_name
 from gym_multisim.servers.node import installed_folder
 from gym_multisim.simulator import (
     AgentGroup,
@@ -115,7 +115,7 @@ class Showdown(Simulator):
             ConfigError: The format is unknown, or not served.
 
         Warns:
-            RuntimeWarning: The installed package is not one that the tables fit; `versions` says
+            SimulatorWarning: The installed package is not one that the tables fit; `versions` says
                 the same later.
         """
         folder: Path = installed_folder(NAME, PROGRAM)
@@ -131,7 +131,7 @@ class Showdown(Simulator):
             warnings.warn(
                 "Showdown's plain engine runs, without the tables that make it faster: "
                 f"{self.bridge.tables}. Its battles are the same.",
-                RuntimeWarning,
+                SimulatorWarning,
                 stacklevel=2,
             )
         self._everything = np.arange(context.arenas)
