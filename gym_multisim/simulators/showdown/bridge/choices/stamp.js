@@ -5,17 +5,10 @@
 
 const { MASK_BYTES } = require('./space');
 
-const serials = new WeakMap();
+const SERIAL = Symbol('serial'); // which no JSON shows; a WeakMap of requests costs more than the rest of a mask
 let last = 0;
 
-function serialOf(request) {
-  let serial = serials.get(request);
-  if (serial === undefined) {
-    serial = ++last;
-    serials.set(request, serial);
-  }
-  return serial;
-}
+const serialOf = (request) => request[SERIAL] ?? (request[SERIAL] = ++last);
 
 function mix(hash, value) {
   const h = Math.imul(hash ^ value, 0x01000193);
