@@ -12,9 +12,16 @@ import sys
 import numpy as np
 import pytest
 
-from gym_multisim.benchmarks import BENCHMARKS, Row, machine, run_benchmark, to_markdown
+from gym_multisim.benchmarks import (
+    BENCHMARKS,
+    Row,
+    machine,
+    run_benchmark,
+    to_markdown,
+    why_left_out,
+)
 from gym_multisim.benchmarks.measuring import Samples, Window, in_turn, judge, two_cores
-from gym_multisim.errors import ConfigError
+from gym_multisim.errors import ConfigError, InstallError
 
 TINY = Window(seconds=0.02, warm_up=0.01)
 
@@ -185,7 +192,7 @@ def run_small(shared_folder, leaves_nothing):
             assert row.bench == name
             assert math.isfinite(row.value)
             assert (row.holds is None) == (not row.target)
-            if row.peer:
+            if row.peer_value is not None:
                 assert row.ratio == pytest.approx(row.value / row.peer_value)
         return {(row.name, row.peer): row for row in rows}, lines
 
@@ -278,3 +285,85 @@ def test_startup(run_small):
     ready, memory = (row.value for row in rows.values())
     assert 0.02 < ready < 60
     assert 5 < memory < 200
+
+
+# --- showdown -------------------------------------------------------------------------------------
+
+needs_showdown = pytest.mark.skipif(
+    bool(why_left_out("showdown")), reason=f"showdown: {why_left_out('showdown')}"
+)
+
+
+def test_showdown_is_left_out_where_it_is_not_installed(monkeypatch, tmp_path):
+    """The reason says the command that installs it; other benchmarks need nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert "gym-multisim install showdown" in why_left_out("showdown")
+    assert why_left_out("engine") == ""
+
+
+def small_showdown(**settings):
+    """Settings with few battles."""
+    return {
+        "servers": 1,
+        "arenas_per_server": 2,
+        "memory_arenas": (1, 2),
+        "memory_battles": 1,
+        "validator_battles": 1,
+        "window": Window(seconds=0.2, warm_up=0.1),
+        **settings,
+    }
+
+
+@needs_showdown
+@pytest.mark.slow
+def test_showdown(run_small):
+    """All rows of its table; without poke-env its row says so, and shares of time add up."""
+    rows, _ = run_small("showdown", **small_showdown(concurrent=0))
+    assert targets(rows) == [
+        "≥ 1.6 × peer",
+        "≥ 1.3 × peer",
+        "≥ 2.2 × peer",
+        "≥ 100,000 battles an hour",
+        "≥ 0.75 × peer",
+        "≤ 5 µs",
+        "≤ 4 MB",
+        "≤ 350 MB",
+        "≥ 70 % of time",
+    ]
+    assert any("left out" in peer for _, peer in rows)
+    shares = [row.value for row in rows.values() if row.unit == "% of time"]
+    assert sum(shares) == pytest.approx(200)  # of two tables
+
+
+@needs_showdown
+@pytest.mark.slow
+def test_showdown_says_why_poke_env_is_not_measured(run_small, monkeypatch):
+    """Where pip fails the other figures are there."""
+    from gym_multisim.benchmarks import showdown
+
+    def fail(report):
+        raise InstallError("pip ended with exit code 1: no network")
+
+    monkeypatch.setattr(showdown, "peer_python", fail)
+    rows, lines = run_small("showdown", **small_showdown(concurrent=2))
+    assert any("not measured: pip ended with exit code 1" in peer for _, peer in rows)
+    assert any("no network" in line for line in lines)
+
+
+@needs_showdown
+@pytest.mark.slow
+def test_poke_env_plays_on_a_server_of_its_own(leaves_nothing):
+    """Battles end, and nothing is left of server and players."""
+    import functools
+
+    from gym_multisim.benchmarks.poke_env_peer import PokeEnvBattles, peer_python
+    from gym_multisim.pool.pool import SimulatorPool
+
+    try:
+        python = peer_python(print)
+    except InstallError as error:
+        pytest.skip(f"poke-env cannot be installed: {error}")
+    peer = functools.partial(PokeEnvBattles, python, "gen9randomdoublesbattle", 4)
+    with SimulatorPool(peer) as pool:
+        rates = (pool.call("play", 3.0)[0] for _ in range(20))
+        assert next(filter(None, rates)) > 0
