@@ -7,22 +7,12 @@ legal choices, too: in the plain engine's process, in our bridges and with poke-
 from __future__ import annotations
 
 import functools
-import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import psutil
-import torch
-from numpy.typing import NDArray
-from sb3_contrib import MaskablePPO
-from sb3_contrib.common.maskable.utils import get_action_masks
-from stable_baselines3.common.utils import obs_as_tensor
 
-from gym_multisim import masks
 from gym_multisim.benchmarks.measuring import (
     Report,
     Row,
@@ -33,18 +23,22 @@ from gym_multisim.benchmarks.measuring import (
 )
 from gym_multisim.benchmarks.poke_env_peer import VERSION, PokeEnvBattles, peer_python
 from gym_multisim.benchmarks.showdown_engine import EngineAlone, microseconds_to_ask_all
-from gym_multisim.envs.sb3 import MultiSimVecEnv, make_vec_env
+from gym_multisim.benchmarks.showdown_players import (
+    Costs,
+    Player,
+    acting_steps,
+    random_face_steps,
+    random_steps,
+)
+from gym_multisim.envs.sb3 import make_vec_env
 from gym_multisim.errors import InstallError, MultiSimError
-from gym_multisim.pool.batch import Batch
 from gym_multisim.pool.pool import SimulatorPool
-from gym_multisim.simulators.showdown.space import JOINT_ACTIONS
 
 PLAIN = "the plain engine alone, one process"
 TABLES = "the engine alone with tables, one process"
 VALIDATOR = "asking the engine 2,025 times"
 _BENCH = "showdown"
 _MICRO, _MEGA, _HOUR = 1e6, 1e-6, 3600
-_ACTIVE = 1
 _ENGINE, _ENCODE, _MASK = ("engine", "ahead"), ("encode",), ("mask", "expand")
 
 
@@ -98,7 +92,7 @@ def run(*, repeats: int, report: Report, settings: Settings = DEFAULTS) -> list[
             _BENCH, everyone.all, repeats=repeats, window=settings.window, report=report
         )
     rows = _rates(samples, everyone, names, settings)
-    rows += _mask_rows(everyone.one.costs(repeats), asked)
+    rows += _mask_rows(everyone.one.windows(repeats), asked)
     report(f"{_BENCH}: reading memory")
     rows += _memory_rows(settings)
     for name, player in ((names.one, everyone.one), (names.acting, everyone.ppo)):
@@ -127,7 +121,7 @@ class _Contestants:
         self.plain = EngineAlone("plain", settings.battle_format, stack)
         self.tables = EngineAlone("tables", settings.battle_format, stack)
         pool = stack.enter_context(_start_pool(settings, settings.arenas_per_server))
-        self.one = Player(pool, _random_steps(pool))
+        self.one = Player(pool, random_steps(pool))
         venv = make_vec_env(
             "showdown",
             servers=settings.servers,
@@ -137,8 +131,10 @@ class _Contestants:
         )
         stack.callback(venv.close)
         venv.reset()
-        self.random = Player(venv.pool, _random_face_steps(venv))
-        self.ppo = Player(venv.pool, _acting_steps(venv, settings, stack))
+        self.random = Player(venv.pool, random_face_steps(venv))
+        self.ppo = Player(
+            venv.pool, acting_steps(venv, settings.net_arch, settings.torch_threads, stack)
+        )
         self.all: dict[str, Callable[[float], float]] = {
             PLAIN: self.plain.work,
             TABLES: self.tables.work,
@@ -155,68 +151,6 @@ class _Contestants:
                 report(f"{_BENCH}: {names.poke_env} is {self.without_poke_env}")
 
 
-Step = Callable[[], tuple[int, int, float]]
-"""Makes a step; returns decisions taken, battles ended and seconds spent on choosing actions."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What some windows cost, in seconds, each part as the mean over the servers."""
-
-    wall: float
-    choosing: float
-    decisions: float
-    parts: dict[str, float]
-
-    def seconds(self, parts: tuple[str, ...]) -> float:
-        """Return the seconds of some parts together."""
-        return sum(self.parts[part] for part in parts)
-
-
-class Player:
-    """Steps a pool in windows, and keeps what each of them cost.
-
-    Args:
-        pool: The pool; its servers tell their costs.
-        step: See `Step`.
-    """
-
-    def __init__(self, pool: SimulatorPool, step: Step) -> None:
-        self._pool = pool
-        self._step = step
-        self._windows: list[Costs] = []
-        self.decisions: list[float] = []
-
-    def work(self, seconds: float) -> float:
-        """Step for so many seconds; return battles a second."""
-        before = self._parts()
-        decisions, battles, choosing = 0, 0, 0.0
-        began = time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < seconds:
-            more_decisions, more_battles, more_choosing = self._step()
-            decisions += more_decisions
-            battles += more_battles
-            choosing += more_choosing
-        parts = {name: value - before[name] for name, value in self._parts().items()}
-        self._windows.append(Costs(elapsed, choosing, decisions / self._pool.servers, parts))
-        self.decisions.append(decisions / elapsed)
-        return battles / elapsed
-
-    def costs(self, last: int) -> Costs:
-        """Return what the last so many windows cost together."""
-        windows = self._windows[-last:]
-        return Costs(
-            sum(window.wall for window in windows),
-            sum(window.choosing for window in windows),
-            sum(window.decisions for window in windows),
-            {name: sum(w.parts[name] for w in windows) for name in windows[0].parts},
-        )
-
-    def _parts(self) -> dict[str, float]:
-        answers = self._pool.call("costs")
-        return {name: sum(a[name] for a in answers) / len(answers) for name in answers[0]}
-
-
 def _start_pool(settings: Settings, arenas: int) -> SimulatorPool:
     return SimulatorPool(
         "showdown",
@@ -225,78 +159,6 @@ def _start_pool(settings: Settings, arenas: int) -> SimulatorPool:
         simulator_options={"format": settings.battle_format},
         seed=0,
     )
-
-
-def _uniforms(rows: int) -> Iterator[NDArray[np.float64]]:
-    return itertools.cycle(np.random.default_rng(0).random((64, rows, 1)))
-
-
-def _draw(mask: NDArray[np.bool_], uniforms: Iterator[NDArray[np.float64]]) -> NDArray[np.int64]:
-    return masks.sample(mask, (JOINT_ACTIONS,), next(uniforms))[:, 0]
-
-
-def _random_steps(pool: SimulatorPool) -> Step:
-    """Legal actions at random, by the pool itself."""
-    uniforms = _uniforms(pool.num_rows())
-    batch: Batch = pool.reset()
-
-    def step() -> tuple[int, int, float]:
-        nonlocal batch
-        began = time.perf_counter()
-        decisions = int(np.count_nonzero(batch.status == _ACTIVE))
-        assert batch.action_mask is not None
-        actions = _draw(batch.action_mask, uniforms)
-        choosing = time.perf_counter() - began
-        batch = pool.step(actions)
-        return decisions, int(np.count_nonzero(batch.terminated | batch.truncated)), choosing
-
-    return step
-
-
-def _random_face_steps(venv: MultiSimVecEnv) -> Step:
-    """Legal actions at random, through the face that a learner sees."""
-    uniforms = _uniforms(venv.num_envs)
-
-    def step() -> tuple[int, int, float]:
-        began = time.perf_counter()
-        actions = _draw(venv.action_masks(), uniforms)
-        choosing = time.perf_counter() - began
-        _, _, dones, _ = venv.step(actions)
-        return venv.num_envs, int(np.count_nonzero(dones)), choosing
-
-    return step
-
-
-def _acting_steps(venv: MultiSimVecEnv, settings: Settings, stack: ExitStack) -> Step:
-    """Actions of a new MaskablePPO, drawn as it draws them when it collects rollouts.
-
-    Others step the same environments between the windows: the first observation of a window is an
-    old one, which changes nothing of what is measured.
-    """
-    stack.callback(torch.set_num_threads, torch.get_num_threads())
-    torch.set_num_threads(settings.torch_threads)
-    policy_kwargs: dict[str, Any] = {
-        "net_arch": list(settings.net_arch),
-        "activation_fn": torch.nn.ReLU,
-    }
-    model = MaskablePPO("MlpPolicy", venv, policy_kwargs=policy_kwargs, seed=0, device="cpu")
-    policy = model.policy
-    policy.set_training_mode(False)
-    venv.seed(0)
-    observation: Any = venv.reset()
-
-    def step() -> tuple[int, int, float]:
-        nonlocal observation
-        began = time.perf_counter()
-        with torch.no_grad():
-            tensor = obs_as_tensor(observation, policy.device)
-            actions, _, _ = policy(tensor, action_masks=get_action_masks(venv))
-        chosen = actions.numpy()
-        choosing = time.perf_counter() - began
-        observation, _, dones, _ = venv.step(chosen)
-        return venv.num_envs, int(np.count_nonzero(dones)), choosing
-
-    return step
 
 
 def _start_poke_env(
@@ -361,9 +223,10 @@ def _poke_env_row(
     return judge(_BENCH, names.random, samples[names.random].median, "battles/s", peer=peer)
 
 
-def _mask_rows(costs: Costs, asked: float) -> list[Row]:
+def _mask_rows(windows: list[Costs], asked: float) -> list[Row]:
     name = "joint mask of a decision"
-    value = costs.seconds(_MASK) / costs.decisions * _MICRO
+    each = (costs.seconds(_MASK) / costs.decisions * _MICRO for costs in windows)
+    value = Samples(tuple(each)).median
     return [
         judge(_BENCH, name, value, "µs", at_most=5),
         judge(_BENCH, name, value, "µs", peer=VALIDATOR, peer_value=asked),
@@ -407,7 +270,7 @@ def _megabytes(settings: Settings, arenas: int) -> float:
     set size.
     """
     with _start_pool(settings, arenas) as pool:
-        step, battles = _random_steps(pool), 0
+        step, battles = random_steps(pool), 0
         while battles < settings.memory_battles:
             battles += step()[1]
         (worker,) = pool.statistics().workers
