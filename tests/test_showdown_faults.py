@@ -236,7 +236,7 @@ import json, os, struct, sys
 if sys.argv[1:] == ["--version"]:
     print("v24.0.0")
     sys.exit()
-fd = int(sys.argv[2])
+fd = int(sys.argv[-1])
 read = lambda count: b"".join(iter_read(count))
 def iter_read(count):
     while count:
