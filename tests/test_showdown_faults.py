@@ -222,7 +222,7 @@ def test_a_frame_to_the_bridge_that_is_cut_short_is_refused():
         bridge = Bridge(context, settings)
         bridge._send(b"R", struct.pack("<IIQ", 2, 0, 7))
         with pytest.raises(BridgeError, match="a frame was cut short: 16 bytes for 2 entries"):
-            bridge._receive_rows(2, None)
+            bridge._receive_rows(2, None, None)
         bridge._send(b"?", b"")
         with pytest.raises(BridgeError, match='a frame of unknown kind "\\?"'):
             bridge._receive_json()
@@ -247,7 +247,7 @@ def iter_read(count):
         yield data
 def frame(kind, body):
     return struct.pack("<IB", len(body) + 1, kind[0]) + body
-hello = {{"features": [], "size": 885, "maskBytes": 13, "version": "0", "tables": "",
+hello = {{"features": [], "size": 885, "actions": 2025, "version": "0", "tables": "",
     "metrics": ["win", "turns", "foe_faints", "own_faints", "illegal", "forced"]}}
 read(struct.unpack("<I", read(4))[0])
 os.write(fd, frame(b"J", json.dumps(hello).encode()))
@@ -260,7 +260,7 @@ print("that was half a frame", file=sys.stderr)
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ('os.write(fd, frame(b"A", bytes(7171))[:1000])', "ended with exit code 0"),
+        ('os.write(fd, frame(b"A", bytes(11195))[:1000])', "ended with exit code 0"),
         ('os.write(fd, frame(b"A", bytes(100)))', "a frame of 100 bytes for 2 rows: expected"),
         ('os.write(fd, b"ab")', "ended with exit code 0"),
         ("os.kill(os.getpid(), 9)", "was killed by SIGKILL"),

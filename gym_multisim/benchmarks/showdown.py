@@ -39,7 +39,7 @@ TABLES = "the engine alone with tables, one process"
 VALIDATOR = "asking the engine 2,025 times"
 _BENCH = "showdown"
 _MICRO, _MEGA, _HOUR = 1e6, 1e-6, 3600
-_ENGINE, _ENCODE, _MASK = ("engine", "ahead"), ("encode",), ("mask", "expand")
+_ENGINE, _ENCODE, _MASK = ("engine", "ahead"), ("encode",), ("mask",)
 
 
 @dataclass(frozen=True)

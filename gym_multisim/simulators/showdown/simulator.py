@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from gym_multisim.simulator import (
     SimulatorSpec,
 )
 from gym_multisim.simulators.showdown.bridge_client import PROGRAM, BattleRows, Bridge
-from gym_multisim.simulators.showdown.space import IDLE_ACTION, JOINT_ACTIONS, expand_masks
+from gym_multisim.simulators.showdown.space import IDLE_ACTION, JOINT_ACTIONS
 
 NAME = "showdown"
 GROUP = "trainers"
@@ -135,7 +134,6 @@ class Showdown(Simulator):
                 stacklevel=2,
             )
         self._everything = np.arange(context.arenas)
-        self._expand_ns = 0
 
     def versions(self) -> dict[str, str]:
         """Return what runs: ``showdown``, a version; ``tables``, ``on`` or why they are left out.
@@ -157,8 +155,14 @@ class Showdown(Simulator):
         """Take joint actions, and advance each battle to the next decision."""
         group = rows[GROUP]
         if len(arenas) == len(self._everything):
-            whole = group.observation.reshape(len(arenas) * self.seats, -1)
-            result = self.bridge.step(arenas, group.action, observation=whole)
+            assert group.action_mask is not None
+            n = len(arenas) * self.seats
+            result = self.bridge.step(
+                arenas,
+                group.action,
+                observation=group.observation.reshape(n, -1),
+                mask=group.action_mask.reshape(n, -1),
+            )
         else:
             result = self.bridge.step(arenas, group.action[arenas])
         self._write(group, arenas, result)
@@ -167,21 +171,14 @@ class Showdown(Simulator):
         group.truncated[arenas] = result.truncated.reshape(-1, self.seats)
 
     def costs(self) -> dict[str, float]:
-        """Return the seconds spent so far in the bridge's parts, and in making joint masks here."""
-        return {**self.bridge.costs(), "expand": self._expand_ns * 1e-9}
+        """Return the seconds spent so far in the bridge's parts."""
+        return self.bridge.costs()
 
     def _write(self, group: GroupRows, arenas: NDArray[np.intp], result: BattleRows) -> None:
         k, seats = len(arenas), self.seats
         assert group.action_mask is not None
         if not np.shares_memory(result.observation, group.observation):
             group.observation[arenas] = result.observation.reshape(k, seats, -1)
-        began = time.perf_counter_ns()
-        if k == len(self._everything):
-            expand_masks(result.mask, group.action_mask.reshape(k * seats, -1))
-        else:
-            some = np.empty((k * seats, JOINT_ACTIONS), dtype=np.bool_)
-            expand_masks(result.mask, some)
-            group.action_mask[arenas] = some.reshape(k, seats, -1)
-        self._expand_ns += time.perf_counter_ns() - began
+            group.action_mask[arenas] = result.mask.reshape(k, seats, -1)
         group.metrics[arenas] = result.metrics.reshape(k, seats, -1)
         group.status[arenas] = result.status.reshape(k, seats)

@@ -6,7 +6,7 @@ const { bridge, loadSim } = require('../package');
 const { newBattle } = require('../play');
 const { maskOf, listLegal, themedBattle, playSeats } = require('../seats');
 const { Random } = bridge('choices/random');
-const { MASK_BYTES } = bridge('choices/space');
+const { MASK_BYTES, SLOT_BYTES, JOINT_ACTIONS, FLAG_ONE_MUST_SWITCH, isLegal, expand } = bridge('choices/space');
 const { countLegal, nthLegal, randomLegal } = bridge('choices/legal');
 const { decode, encode, parse } = bridge('choices/actions');
 const { createOpponent } = bridge('choices/opponents');
@@ -26,6 +26,31 @@ test('counting, ranking and drawing agree with the list of legal actions', () =>
     for (let k = 0; k < all.length; k += 1 + (round % 7)) assert.equal(nthLegal(mask, 5, k), all[k]);
     if (all.length) assert.ok(all.includes(randomLegal(mask, 5, random)));
   }
+});
+
+test('a mask as it is sent has a byte for each pair of actions, as the rule says of the pair', () => {
+  const random = new Random(5);
+  const mask = new Uint8Array(MASK_BYTES + 5);
+  for (let round = 0; round < 500; round++) {
+    for (let i = 0; i < MASK_BYTES; i++) mask[5 + i] = random.next() & (round % 3 ? random.next() : 255);
+    mask[5 + 5] &= 31;
+    mask[5 + 11] &= 31;
+    mask[5 + 12] &= 1;
+    const out = new Uint8Array(JOINT_ACTIONS + 6);
+    expand(mask, 5, out, 3);
+    const expected = Array.from({ length: JOINT_ACTIONS }, (_, joint) => Number(isLegal(mask, 5, joint)));
+    assert.deepEqual([...out.subarray(3, 3 + JOINT_ACTIONS)], expected);
+    assert.deepEqual([...out.subarray(0, 3), ...out.subarray(3 + JOINT_ACTIONS)], [0, 0, 0, 0, 0, 0]);
+  }
+});
+
+test('one reserve for two gaps means one switch and one pass', () => {
+  const mask = new Uint8Array(MASK_BYTES);
+  for (const slot of [0, SLOT_BYTES]) mask[slot + 5] = 0b10001; // 40, a switch, and 44, pass
+  mask[2 * SLOT_BYTES] = FLAG_ONE_MUST_SWITCH;
+  const out = new Uint8Array(JOINT_ACTIONS);
+  expand(mask, 0, out, 0);
+  assert.deepEqual([...out.keys()].filter((joint) => out[joint]), [40 * 45 + 44, 44 * 45 + 40]);
 });
 
 test('the generator: same seed same numbers, other streams and seeds others, exact bounds', () => {

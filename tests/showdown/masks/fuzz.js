@@ -18,7 +18,7 @@ const { compareDecision, mismatch } = require('./compare');
 const { CASES, THEME_FOR, casesOf } = require('./cases');
 const { THEMES, teamOf } = require('./teams');
 const { Random } = bridge('choices/random');
-const { MASK_BYTES, JOINT_ACTIONS, isLegal } = bridge('choices/space');
+const { MASK_BYTES, JOINT_ACTIONS, isLegal, expand } = bridge('choices/space');
 const { writeMask, mustChoose, PRUNINGS } = bridge('choices/masks');
 const { livingFoes } = bridge('choices/public');
 const { countLegal, nthLegal, randomLegal } = bridge('choices/legal');
@@ -105,10 +105,11 @@ class Run {
     for (const name of casesOf(side, outcome)) this.cases[name]++;
   }
 
+  /** The mask as the bridge sends it, and what the engine accepted: one byte per joint action each. */
   exportPair(expected) {
-    const bytes = new Uint8Array(MASK_BYTES + Math.ceil(JOINT_ACTIONS / 8));
-    bytes.set(this.mask);
-    for (let joint = 0; joint < JOINT_ACTIONS; joint++) if (expected[joint]) bytes[MASK_BYTES + (joint >> 3)] |= 1 << (joint & 7);
+    const bytes = new Uint8Array(2 * JOINT_ACTIONS);
+    expand(this.mask, 0, bytes, 0);
+    for (let joint = 0; joint < JOINT_ACTIONS; joint++) if (expected[joint]) bytes[JOINT_ACTIONS + joint] = 1;
     fs.writeSync(this.exported, bytes);
   }
 

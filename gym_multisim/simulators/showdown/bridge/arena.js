@@ -57,7 +57,7 @@ class Arena {
   }
 
   reset(seed) {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     this.prepare(seed);
     if (this.battle) this.battle.destroy();
     this.battle = this.ready.battle;
@@ -69,18 +69,18 @@ class Arena {
     this.reward.fill(0);
     this.terminated = this.truncated = false;
     this.standing = this.stand();
-    this.clock.engine += process.hrtime.bigint() - began;
+    this.clock.engine += performance.now() - began;
     this.advance();
   }
 
   /** Takes the seats' joint actions, and plays on until a seat is asked again or the battle is over. */
   step(actions) {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     this.reward.fill(0);
     for (let seat = 0; seat < this.seats; seat++) {
       if (this.status[seat] === STATUS.ACTIVE) this.act(seat, actions[seat]);
     }
-    this.clock.engine += process.hrtime.bigint() - began;
+    this.clock.engine += performance.now() - began;
     this.advance();
   }
 
@@ -110,7 +110,7 @@ class Arena {
   /** Plays the opponent's decisions until a seat must decide or the battle is over; then looks at it. */
   advance() {
     const { battle } = this;
-    let began = process.hrtime.bigint();
+    let began = performance.now();
     const asked = () => battle.sides.slice(0, this.seats).some((side) => this.isAsked(side));
     while (!battle.ended && battle.turn <= this.settings.maxTurns) {
       const foe = this.opponent ? battle.sides[1] : null;
@@ -121,17 +121,17 @@ class Arena {
       if (asked()) break;
       throw new Error(`nobody may act in turn ${battle.turn}`);
     }
-    this.clock.engine += process.hrtime.bigint() - began;
+    this.clock.engine += performance.now() - began;
     this.judge();
-    began = process.hrtime.bigint();
+    began = performance.now();
     this.public.update(battle.log);
-    this.clock.encode += process.hrtime.bigint() - began;
+    this.clock.encode += performance.now() - began;
     this.ask();
   }
 
   /** Status, mask and stamp of every seat. */
   ask() {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     for (let seat = 0; seat < this.seats; seat++) {
       const side = this.battle.sides[seat];
       const offset = seat * MASK_BYTES;
@@ -148,7 +148,7 @@ class Arena {
         this.status[seat] = STATUS.WAITING;
       }
     }
-    this.clock.mask += process.hrtime.bigint() - began;
+    this.clock.mask += performance.now() - began;
   }
 
   /** Rewards since the last decision, and whether the battle is over. */

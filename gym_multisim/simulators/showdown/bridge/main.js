@@ -10,8 +10,8 @@
 //                    T  nothing                                          what the parts have cost
 //                    L  arena:u32                                        a battle's log so far
 //   from the bridge  rows (answer to R and S), JSON (H, T, L) or E (an error: its text)
-// Rows, in the order of the request, for n = count × seats: observation f32 × size × n, mask u8 × 13 × n, reward f32 × n,
-// metrics f32 × metrics × n, terminated u8 × n, truncated u8 × n, status u8 × n.
+// Rows, in the order of the request, for n = count × seats: observation f32 × size × n, mask u8 × 2,025 × n, reward
+// f32 × n, metrics f32 × metrics × n, terminated u8 × n, truncated u8 × n, status u8 × n.
 
 const fs = require('fs');
 const net = require('net');
@@ -19,14 +19,14 @@ const { loadEngine } = require('./engine');
 const { Arena, METRICS } = require('./arena');
 const { createOpponent } = require('./choices/opponents');
 const observe = require('./view/observe');
-const { MASK_BYTES } = require('./choices/space');
+const { MASK_BYTES, JOINT_ACTIONS, expand } = require('./choices/space');
 
 const FD = Number(process.argv[2]);
 
 class Bridge {
   constructor() {
     this.arenas = [];
-    this.clock = { engine: 0n, encode: 0n, mask: 0n, ahead: 0n, total: 0n };
+    this.clock = { engine: 0, encode: 0, mask: 0, ahead: 0, total: 0 };
     this.plans = new Map(); // arena → seed of the battle to make when there is time
   }
 
@@ -44,7 +44,7 @@ class Bridge {
       this.arenas.push(new Arena(this.engine, settings, opponent, this.clock));
     }
     return {
-      features: observe.FEATURES, size: observe.SIZE, metrics: METRICS, maskBytes: MASK_BYTES,
+      features: observe.FEATURES, size: observe.SIZE, metrics: METRICS, actions: JOINT_ACTIONS,
       version: this.engine.version, tables: this.engine.tables,
     };
   }
@@ -76,13 +76,13 @@ class Bridge {
 
   /** Makes one planned battle; returns whether more are planned. */
   workAhead() {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     for (const [arena, seed] of this.plans) {
       this.plans.delete(arena);
       this.arenas[arena].prepare(seed);
       break;
     }
-    this.clock.ahead += process.hrtime.bigint() - began;
+    this.clock.ahead += performance.now() - began;
     return this.plans.size > 0;
   }
 
@@ -95,16 +95,16 @@ class Bridge {
   }
 
   rows(numbers) {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     const n = numbers.length * this.seats;
     const { SIZE } = observe;
     const floats = SIZE * 4 * n;
-    const frame = Buffer.allocUnsafeSlow(8 + floats + n * (MASK_BYTES + 4 + 4 * METRICS.length + 3));
+    const frame = Buffer.allocUnsafeSlow(8 + floats + n * (JOINT_ACTIONS + 4 + 4 * METRICS.length + 3));
     frame.writeUInt32LE(frame.length - 4, 0);
     frame.write('A', 4, 'latin1');
     const observation = new Float32Array(frame.buffer, 8, SIZE * n);
     let at = 8 + floats;
-    const masks = frame.subarray(at, at += MASK_BYTES * n);
+    const masks = frame.subarray(at, at += JOINT_ACTIONS * n);
     // What follows the masks need not be aligned, so it is gathered first and copied.
     const reward = new Float32Array(n);
     const metrics = new Float32Array(n * METRICS.length);
@@ -114,7 +114,6 @@ class Bridge {
       for (let seat = 0; seat < this.seats; seat++) {
         const row = i * this.seats + seat;
         observe.write(observation, row * SIZE, arena.public, arena.battle.sides[seat].activeRequest, seat);
-        masks.set(arena.masks.subarray(seat * MASK_BYTES, (seat + 1) * MASK_BYTES), row * MASK_BYTES);
         reward[row] = arena.reward[seat];
         arena.metrics(seat, metrics, row * METRICS.length);
         frame[flags + row] = arena.terminated ? 1 : 0;
@@ -124,17 +123,25 @@ class Bridge {
     });
     Buffer.from(reward.buffer).copy(frame, at);
     Buffer.from(metrics.buffer).copy(frame, at + 4 * n);
-    this.clock.encode += process.hrtime.bigint() - began;
+    const then = performance.now();
+    this.clock.encode += then - began;
+    masks.fill(0);
+    numbers.forEach((number, i) => {
+      for (let seat = 0; seat < this.seats; seat++) {
+        expand(this.arenas[number].masks, seat * MASK_BYTES, masks, (i * this.seats + seat) * JOINT_ACTIONS);
+      }
+    });
+    this.clock.mask += performance.now() - then;
     return frame;
   }
 
   cost() {
-    return Object.fromEntries(Object.entries(this.clock).map(([part, time]) => [part, Number(time) * 1e-9]));
+    return Object.fromEntries(Object.entries(this.clock).map(([part, time]) => [part, time * 1e-3]));
   }
 
   /** Returns the answer to one frame, or null if it wants none. */
   answer(kind, body) {
-    const began = process.hrtime.bigint();
+    const began = performance.now();
     try {
       switch (kind) {
         case 'H': return jsonFrame(this.start(JSON.parse(body.toString('utf8'))));
@@ -146,7 +153,7 @@ class Bridge {
         default: throw new Error(`a frame of unknown kind ${JSON.stringify(kind)}`);
       }
     } finally {
-      this.clock.total += process.hrtime.bigint() - began;
+      this.clock.total += performance.now() - began;
     }
   }
 }

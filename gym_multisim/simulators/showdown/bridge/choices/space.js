@@ -67,9 +67,27 @@ function isLegal(mask, offset, joint) {
   return true;
 }
 
+const ANY = new Uint8Array(SLOT_ACTIONS);
+const NO_TERA = new Uint8Array(SLOT_ACTIONS);
+
+/** Writes the mask at `offset` as one byte per joint action to `out` from `at` on, which must be zeros there. */
+function expand(mask, offset, out, at) {
+  for (let action = 0; action < SLOT_ACTIONS; action++) {
+    ANY[action] = hasAction(mask, offset + SLOT_BYTES, action);
+    NO_TERA[action] = isTera(action) ? 0 : ANY[action];
+  }
+  for (let first = 0; first < SLOT_ACTIONS; first++) {
+    if (!hasAction(mask, offset, first)) continue;
+    const row = at + SLOT_ACTIONS * first;
+    out.set(isTera(first) ? NO_TERA : ANY, row);
+    if (first >= FIRST_SWITCH && first < PASS) out[row + first] = 0;
+  }
+  if (mask[offset + 2 * SLOT_BYTES] & FLAG_ONE_MUST_SWITCH) out[at + JOINT_ACTIONS - 1] = 0;
+}
+
 module.exports = {
   SLOT_ACTIONS, JOINT_ACTIONS, FIRST_SWITCH, PASS, SLOT_BYTES, MASK_BYTES,
   FLAG_ONE_MUST_SWITCH, FLAG_REVIVING_0, FLAG_REVIVING_1, FLAG_PREVIEW,
   HIGH_FROM, TERA_LOW, TERA_HIGH, SWITCHES_HIGH, PASS_HIGH,
-  storeSlot, lowOf, highOf, hasAction, isTera, isLegal,
+  storeSlot, lowOf, highOf, hasAction, isTera, isLegal, expand,
 };
