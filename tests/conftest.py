@@ -2,11 +2,16 @@
 
 import gc
 import os
+import signal
 import tempfile
 import uuid
 
 import pytest
 from processes import MARK, kill_marked, open_descriptors, wait_all_gone
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background. What the tests start would ignore it too; some are about Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

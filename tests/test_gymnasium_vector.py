@@ -267,6 +267,7 @@ IDS = {
     "multisim/Gymnasium-v0": {"env": "CartPole-v1"},
     "multisim/PettingZoo-v0": {"env": Pair},
     "multisim/Latency-v0": {"step_time_mean": 0.0},
+    "multisim/Showdown-v0": {"invalid_action": "resample"},
 }
 
 

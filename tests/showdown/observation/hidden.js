@@ -70,8 +70,14 @@ function checkDecision(battle, n) {
     expectEqual('spectator\'s text', row, observe(spectator, request, x), detail);
     if ((log.length + x) % 4 !== 0) continue; // copies are slow
     const copy = sim.Battle.fromJSON(JSON.stringify(battle.toJSON()));
-    alterHidden(copy, 1 - x, state, random, count);
     const kind = battle.requestState === 'move' ? 'move' : battle.requestState;
+    if (JSON.stringify(copy.getRequests(kind)[x]) !== JSON.stringify(request)) {
+      // Amended after a refusal (a trapped Pokémon tried to leave): what the side has learned stands in this request alone.
+      count('requests that cannot be made anew (skipped)');
+      copy.destroy();
+      continue;
+    }
+    alterHidden(copy, 1 - x, state, random, count);
     const again = copy.getRequests(kind)[x];
     const told = { ...JSON.parse(JSON.stringify(again)) };
     expectEqual(`hidden facts altered (${kind} request)`, row, observe(stateOf(lie(copy.log, side.foe.id)), told, x), detail);
