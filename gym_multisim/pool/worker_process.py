@@ -19,6 +19,7 @@ from gym_multisim.errors import (
 from gym_multisim.pool.channel import Channel
 from gym_multisim.pool.scheduling import same_addresses
 from gym_multisim.pool.signals import Countdown, Signal
+from gym_multisim.servers.process import described_end
 
 _LOG_TAIL_BYTES = 4096
 
@@ -106,14 +107,10 @@ class WorkerProcess:
         code = self.popen.returncode
         if code is None:
             return "closed its channel but still runs"
-        if code < 0:
-            try:
-                name = signal.Signals(-code).name
-            except ValueError:
-                name = f"signal {-code}"
-            hint = " (often the kernel's answer to memory running out)" if code == -9 else ""
-            return f"was killed by {name}{hint}"
-        return f"ended by itself with exit code {code}"
+        if code >= 0:
+            return f"ended by itself with exit code {code}"
+        hint = " (often the kernel's answer to memory running out)" if code == -9 else ""
+        return described_end(code) + hint
 
     def gone(self, kind: type[ServerError], what: str) -> ServerError:
         """Return the error that says how the process ended."""
